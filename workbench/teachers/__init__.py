@@ -1,0 +1,1 @@
+"""Frozen teachers: exact mixtures, trained nets, guidance, and models of other libraries."""
