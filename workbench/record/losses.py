@@ -1,0 +1,42 @@
+"""Readings of a step for the dashboard: parts, gradient norm, learning rate, error by time bin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workbench.types import Loss, Stepped, Taken
+
+BINS = 8
+
+
+def reading(stepped: Stepped) -> dict[str, Any]:
+    """What an event line says of a step; reads the tensors, so it is made at recording steps only."""
+    return {"step": stepped.step, "act": stepped.act, "act_step": stepped.act_step,
+            "updates": [one_update(taken) for taken in stepped.taken]}
+
+
+def one_update(taken: Taken) -> dict[str, Any]:
+    parts = {name: number(value) for name, value in taken.loss.parts.items()}
+    said = {"trains": list(taken.trains), "total": number(taken.loss.total), "parts": parts,
+            "grad_norm": number(taken.grad_norm), "lr": taken.lr}
+    bins = time_bins(taken.loss)
+    return said | ({"time_bins": bins} if bins else {})
+
+
+def number(value: Tensor) -> float | None:
+    """A finite float, or None: JSON knows no NaN."""
+    value = float(value)
+    return value if value == value and abs(value) != float("inf") else None
+
+
+def time_bins(loss: Loss) -> dict[str, list[float]] | None:
+    """Mean squared error of guess to target in BINS equal shares of the batch by t: {"t": mean t, "error": ...}."""
+    if not {"t", "guess", "target"} <= loss.seen.keys() or len(loss.seen["t"]) < BINS:
+        return None
+    t, guess, target = (loss.seen[name] for name in ("t", "guess", "target"))
+    order = torch.argsort(t)[: len(t) // BINS * BINS]
+    error = (guess - target).flatten(1).square().mean(1)[order].reshape(BINS, -1).mean(1)
+    return {"t": t[order].reshape(BINS, -1).mean(1).tolist(), "error": [number(e) for e in error]}

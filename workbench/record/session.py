@@ -1,0 +1,64 @@
+"""A recorded training: consumes the loop's events, writes readings and checkpoints, passes every event on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from workbench.record.losses import reading
+from workbench.record.store import Store
+from workbench.train.checkpoint import checkpoints, restore, save_run
+from workbench.train.loop import Diverged, train
+from workbench.train.run import Run
+from workbench.types import Stepped
+
+
+def session(run: Run, recipe: dict[str, Any], *, every: int = 10, save_every: int = 500,
+            stop: Callable[[], bool] = lambda: False) -> Iterator[Stepped]:
+    """Train ``run`` into its folder, going on from the newest whole checkpoint there if one exists.
+
+    Writes a reading each ``every`` steps and a checkpoint each ``save_every`` and at the end. The status in run.json
+    becomes "finished", "stopped" (``stop()`` said so, the consumer went away, or Ctrl-C), "diverged" or "failed"; every
+    one of these but "failed" leaves a checkpoint to go on from. Raises what the loop raises.
+    """
+    if run.folder is None:
+        raise ValueError("a recorded run needs a folder: give born(..., folder=...)")
+    store = Store(run.folder)
+    store.begin(recipe)
+    if checkpoints(run.folder):
+        state = restore(run)
+        store.resume(state["extra"]["offset"])
+        store.describe(skipped_checkpoints=state["skipped"])
+    else:
+        store.resume(0)
+        save_run(run, offset=0)
+    yield from watched(run, store, every, save_every, stop)
+
+
+def watched(run: Run, store: Store, every: int, save_every: int, stop: Callable[[], bool]) -> Iterator[Stepped]:
+    started, first = time.perf_counter(), run.step
+    try:
+        for stepped in train(run):
+            if stepped.step % every == 0 or stepped.step == 1 or run.finished:
+                store.event("step", **reading(stepped))
+            if stepped.step % save_every == 0:
+                save_run(run, offset=store.offset)
+            yield stepped
+            if stop():
+                break
+    except Diverged as error:
+        store.event("diverged", step=run.step, message=str(error))
+        store.end("diverged", step=run.step, error=str(error))
+        raise
+    except (GeneratorExit, KeyboardInterrupt):
+        save_run(run, offset=store.offset)
+        store.end("stopped", step=run.step)
+        raise
+    except BaseException as error:
+        store.end("failed", step=run.step, error=f"{type(error).__name__}: {error}")
+        raise
+    save_run(run, offset=store.offset)
+    seconds = time.perf_counter() - started
+    store.end("finished" if run.finished else "stopped", step=run.step, teacher_calls=run.teacher_calls,
+              seconds=seconds, steps_per_second=(run.step - first) / seconds if seconds else None)

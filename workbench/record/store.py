@@ -1,0 +1,114 @@
+"""A run's folder: ``run.json`` (what it is and how it stands), ``events.jsonl`` (what happened), checkpoints beside.
+
+One writer. ``run.json`` is replaced whole; events are appended, one line per write, and a torn last line is ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from workbench.train.checkpoint import write_whole
+
+FORMAT = 1
+ENDED = ("finished", "stopped", "diverged", "failed")
+
+
+class Store:
+    """Writer of one run's folder. ``resume`` cuts the events at a checkpoint's offset, so that none comes twice."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.log = open(self.folder / "events.jsonl", "ab", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise OSError(error.errno, f"cannot write to {self.folder} ({error.strerror}): choose another folder") from error
+        self.state: dict[str, Any] = read_state(self.folder) if (self.folder / "run.json").exists() else {}
+
+    def describe(self, **facts: Any) -> None:
+        """Set facts of run.json and write it."""
+        self.state = {"format": FORMAT, **self.state, **facts, "updated": time.time()}
+        write_whole(self.folder / "run.json", json.dumps(self.state, indent=1, default=str).encode())
+
+    def begin(self, recipe: dict[str, Any]) -> None:
+        """Say what this run is and that it runs; a second writer of a live folder is refused with RuntimeError."""
+        other = self.state.get("pid")
+        if self.state.get("status") == "running" and other not in (None, os.getpid()) and alive(other):
+            raise RuntimeError(f"{self.folder} is being written by process {other}: stop it, or choose another folder")
+        self.describe(status="running", pid=os.getpid(), recipe=recipe, versions=versions(), host=platform.node(),
+                      started=self.state.get("started", time.time()), error=None)
+
+    def event(self, kind: str, **values: Any) -> None:
+        self.log.write(json.dumps({"kind": kind, "time": round(time.time(), 3), **values}).encode() + b"\n")
+
+    @property
+    def offset(self) -> int:
+        return self.log.tell()
+
+    def resume(self, offset: int) -> None:
+        """Forget events written after ``offset`` bytes: the steps they tell of are taken again."""
+        self.log.truncate(offset)
+        self.log.seek(0, os.SEEK_END)
+
+    def end(self, status: str, **facts: Any) -> None:
+        """Close the run as one of ENDED."""
+        os.fsync(self.log.fileno())
+        self.describe(status=status, ended=time.time(), pid=None, **facts)
+        self.log.close()
+
+
+def read_state(folder: Path | str) -> dict[str, Any]:
+    """run.json of a folder; ValueError with a sentence when it is missing, torn, foreign or of a newer format."""
+    path = Path(folder) / "run.json"
+    try:
+        state = json.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"{folder} is not a run folder: it has no run.json") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is torn or not JSON ({error}): restore it, or start the run anew") from error
+    if not isinstance(state, dict) or "format" not in state:
+        raise ValueError(f"{path} was not written by this package")
+    if state["format"] > FORMAT:
+        raise ValueError(f"{path} has format {state['format']}, this version reads up to {FORMAT}: update the package")
+    return state
+
+
+def read_events(folder: Path | str, kind: str | None = None) -> Iterator[dict[str, Any]]:
+    """Events of a run's folder in order, of one kind if given; a torn last line is left out."""
+    path = Path(folder) / "events.jsonl"
+    if not path.exists():
+        return
+    with open(path, "rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            event = json.loads(line)
+            if kind in (None, event["kind"]):
+                yield event
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def versions() -> dict[str, str]:
+    """Versions that decide a run's numbers."""
+    import numpy
+    import torch
+
+    import workbench
+
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__,
+            "workbench": workbench.__version__, "threads": str(torch.get_num_threads())}

@@ -1,0 +1,1 @@
+"""The engine: a run, the loop that steps it, and its checkpoints."""

@@ -1,0 +1,155 @@
+"""Checkpoints: a run on disk, whole or absent.
+
+``checkpoints/<step>.safetensors`` holds the tensors, ``<step>.json`` the rest with the tensors' sha256. Both are
+written beside, flushed and renamed, the JSON last: a checkpoint exists once its JSON does. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from workbench.train.run import Run
+
+FORMAT = 1
+KEEP = 3  # newest checkpoints kept on disk
+
+
+class BrokenCheckpoint(ValueError):
+    """A checkpoint that is torn, altered, foreign or of a newer format; the message names the file and the way out."""
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it is seen whole or not at all, also after a crash or on a full disk."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def fingerprint(net: nn.Module) -> str:
+    """sha256 over names, shapes and bytes of a net's state, first 16 hex digits."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else
+                      repr(tensor.item()).encode())
+    return digest.hexdigest()[:16]
+
+
+def tensors_of(run: Run) -> dict[str, Tensor]:
+    """Every tensor that the run must have back: its own nets, averages, optimiser moments, non-finite counts."""
+    kept = {name: net for name, net in run.nets.items() if name not in run.given}
+    found = {f"nets/{n}/{k}": v for n, net in (kept | run.averages).items() for k, v in net.state_dict().items()}
+    for index, (opt, weights) in enumerate(zip(run.optimizers, run.learners, strict=True)):
+        found[f"bad_streak/{index}"] = run.bad_streak[index]
+        for i, weight in enumerate(weights):
+            found |= {f"optimizer/{index}/{i}/{k}": v for k, v in opt.state.get(weight, {}).items()}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in found.items()}
+
+
+def save_run(run: Run, **extra: Any) -> Path:
+    """Write a checkpoint of the run between two steps and drop all but the newest few; returns its JSON's path.
+
+    ``extra`` is kept with it (the recorder's offsets). A run whose last step was not finite is not saved over good ones.
+    """
+    if run.folder is None:
+        raise ValueError("this run has no folder: give one at birth to save it")
+    folder = run.folder / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    data = save(tensors_of(run))
+    state = {
+        "format": FORMAT, "step": run.step, "act": run.act, "act_step": run.act_step, "seed": run.seed,
+        "steps": run.steps, "blocks": run.blocks, "changes": run.changes, "teacher_calls": run.teacher_calls,
+        "given": {name: fingerprint(run.nets[name]) for name in sorted(run.given)},
+        "sha256": hashlib.sha256(data).hexdigest(), "extra": extra,
+    }
+    write_whole(folder / f"{run.step:08d}.safetensors", data)
+    path = folder / f"{run.step:08d}.json"
+    write_whole(path, json.dumps(state, indent=1).encode())
+    for old in checkpoints(run.folder)[:-KEEP]:
+        old.unlink()
+        old.with_suffix(".safetensors").unlink(missing_ok=True)
+    return path
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The JSON paths of a run folder's checkpoints, oldest first."""
+    return sorted((Path(folder) / "checkpoints").glob("[0-9]*.json"))
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """State and tensors of one checkpoint; BrokenCheckpoint when any byte is not as it was written."""
+    try:
+        state = json.loads(path.read_text())
+        data = path.with_suffix(".safetensors").read_bytes()
+        written, known = state["sha256"], state["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BrokenCheckpoint(f"{path} is torn or not a checkpoint ({error}); resume from an earlier one") from error
+    if known > FORMAT:
+        raise BrokenCheckpoint(f"{path} has format {known}, this version reads up to {FORMAT}: update the package")
+    if hashlib.sha256(data).hexdigest() != written:
+        raise BrokenCheckpoint(f"{path.with_suffix('.safetensors')} was altered or is torn; resume from an earlier one")
+    try:
+        return state, load(data)
+    except SafetensorError as error:
+        raise BrokenCheckpoint(f"{path.with_suffix('.safetensors')}: {error}") from error
+
+
+def restore(run: Run, path: Path | None = None) -> dict[str, Any]:
+    """Bring a freshly born run to a checkpoint (the newest whole one by default); returns the state with its ``extra``.
+
+    Raises BrokenCheckpoint when none is whole, ValueError when it belongs to another run: other nets, steps or teacher.
+    """
+    tried = []
+    for candidate in [path] if path else reversed(checkpoints(run.folder)):
+        try:
+            state, tensors = read(candidate)
+        except BrokenCheckpoint as error:
+            tried.append(str(error))
+            continue
+        write_back(run, state, tensors, candidate)
+        return state | {"skipped": tried}
+    raise BrokenCheckpoint("; ".join(tried) or f"no checkpoint in {run.folder}: start the run anew")
+
+
+def write_back(run: Run, state: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> None:
+    for name in sorted(run.given & state["given"].keys()):
+        if fingerprint(run.nets[name]) != state["given"][name]:
+            raise ValueError(f"{path} was made with another {name}: its weights differ from the ones given now")
+    if (state["blocks"], len(run.acts)) != (run.blocks, len(run.acts)) or state["act"] >= len(run.acts):
+        raise ValueError(f"{path} was made with {state['blocks']} micro-batches a step, this run has {run.blocks}")
+    run.changes, run.seed = list(state["changes"]), state["seed"]
+    run.enter(state["act"], restoring=True)
+    run.step, run.act_step = state["step"], state["act_step"]
+    if run.counter is not None:
+        run.counter.calls = state["teacher_calls"]
+    own = tensors_of(run)
+    nets = {name for name in own if name.startswith("nets/")}
+    wrong = {n for n in nets if n not in tensors or own[n].shape != tensors[n].shape} | {
+        n for n in tensors if n.startswith("nets/") and n not in own}
+    if wrong:
+        raise ValueError(f"{path} belongs to another run: {sorted(wrong)[0]} does not fit (and {len(wrong) - 1} more)")
+    for name, net in {**{n: run.nets[n] for n in run.nets if n not in run.given}, **run.averages}.items():
+        net.load_state_dict({k: tensors[f"nets/{name}/{k}"] for k in net.state_dict()})
+    for index, (opt, weights) in enumerate(zip(run.optimizers, run.learners, strict=True)):
+        run.bad_streak[index].copy_(tensors[f"bad_streak/{index}"])
+        for i, weight in enumerate(weights):
+            start = f"optimizer/{index}/{i}/"
+            moments = {n.removeprefix(start): v.to(weight.device) for n, v in tensors.items() if n.startswith(start)}
+            if moments:
+                opt.state[weight] = moments

@@ -1,0 +1,110 @@
+"""The training loop: one generator, one event per step. Pausing is not calling ``next``; watching is consuming."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from workbench.train.run import Run
+from workbench.types import Loss, Stepped, Taken
+
+
+class Diverged(RuntimeError):
+    """Three non-finite steps in a row; the message names the part of the loss and the times. No weight was changed."""
+
+
+PATIENCE = 3  # non-finite steps in a row that end a run
+
+
+def train(run: Run, until: int | None = None) -> Iterator[Stepped]:
+    """Step the run to its end, or to ``until`` steps since birth. At every yield the run is whole: save, fork or look."""
+    end = run.steps if until is None else min(until, run.steps)
+    while run.step < end:
+        act, batches = run.acts[run.act].name, [run.data.at(run.step, block) for block in run.place.blocks(run.blocks)]
+        due = [index for index, update in enumerate(run.updates) if update.due(run.act_step)]
+        taken = tuple(take(run, index, batches) for index in due)
+        act_step = run.act_step + 1
+        run.advance()
+        yield Stepped(run.step, act, act_step, taken)
+        if run.place.device.type == "cpu" or run.step % 100 == 0:
+            check(run, taken)
+
+
+def take(run: Run, index: int, batches: list) -> Taken:
+    """One gradient step for the update's own learners: micro-batches, clipping, optimiser, averages."""
+    update, weights = run.updates[index], run.learners[index]
+    for weight in weights:
+        weight.grad = None
+    for block, batch in zip(run.place.blocks(run.blocks), batches, strict=True):
+        now = run.now(index, block)
+        with torch.set_grad_enabled(bool(weights)), run.place.autocast():
+            loss = update.loss(run.views, batch, now)
+        if weights:
+            (loss.total if run.blocks == 1 else loss.total / run.blocks).backward(inputs=weights)
+    now = run.now(index, 0)
+    lr = float(update.lr(now)) if callable(update.lr) else update.lr
+    norm = descend(run, index, lr) if weights else torch.zeros(())
+    if run.followers[index]:
+        follow(run, index, now)
+    return Taken(index, update.trains, quiet(loss), norm, lr)
+
+
+def descend(run: Run, index: int, lr: float) -> Tensor:
+    """Clip and step; a non-finite gradient changes no weight, decided on the device. Returns the gradient norm []."""
+    optimizer, clip = run.optimizers[index], run.updates[index].optimizer.clip
+    weights = [weight for weight in run.learners[index] if weight.grad is not None]
+    gradients = [weight.grad for weight in weights]
+    run.place.sum(gradients)
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    if clip is not None:
+        torch._foreach_mul_(gradients, (clip / (norm + 1e-6)).clamp(max=1.0))
+    optimizer.found_inf = (~torch.isfinite(norm)).float()
+    run.bad_streak[index].add_(1).mul_(optimizer.found_inf)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+    return norm
+
+
+def follow(run: Run, index: int, now) -> None:
+    """Move the averages of the update's first learner (not after a non-finite step): mu average + (1 - mu) weights."""
+    decay = run.updates[index].average
+    decays = [mu(now) if callable(mu) else mu for mu in (decay if isinstance(decay, tuple) else (decay,))]
+    good = 1 - run.optimizers[index].found_inf
+    with torch.no_grad():
+        for mu, (averages, weights) in zip(decays, run.followers[index], strict=True):
+            torch._foreach_lerp_(averages, weights, [(1 - mu) * good] * len(weights))
+
+
+def quiet(loss: Loss) -> Loss:
+    """The loss without its graph."""
+    return Loss(loss.total.detach(), {k: v.detach() for k, v in loss.parts.items()},
+                {k: v.detach() for k, v in loss.seen.items()})
+
+
+def check(run: Run, taken: tuple[Taken, ...]) -> None:
+    """Raise Diverged after PATIENCE non-finite steps in a row."""
+    if float(max(run.bad_streak)) < PATIENCE:
+        return
+    worst = next((one for one in taken if not torch.isfinite(one.grad_norm)), taken[-1])
+    parts = [name for name, value in worst.loss.parts.items() if not torch.isfinite(value)] or ["gradient"]
+    raise Diverged(
+        f"diverged at step {run.step}: non-finite {', '.join(parts)} of the update of {', '.join(worst.trains)} "
+        f"{PATIENCE} times in a row{bad_times(worst.loss)}; no weight was changed by these steps. "
+        f"Lower the learning rate (now {worst.lr:g}) or clip the gradient, and resume from the last checkpoint."
+    )
+
+
+def bad_times(loss: Loss) -> str:
+    """ at t in [a, b]: the times of the samples whose recorded values are not finite, where the loss recorded them."""
+    if "t" not in loss.seen:
+        return ""
+    t = loss.seen["t"]
+    rows = [~torch.isfinite(v).reshape(len(t), -1).all(1) for k, v in loss.seen.items() if k != "t" and len(v) == len(t)]
+    bad = torch.stack(rows).any(0) if rows else torch.zeros_like(t, dtype=torch.bool)
+    t = t[bad] if bool(bad.any()) else t
+    return f" at t in [{float(t.min()):.4g}, {float(t.max()):.4g}]"
+
+

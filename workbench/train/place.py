@@ -1,0 +1,42 @@
+"""Where a run computes: device, precision and, over several processes, who takes which micro-batch.
+
+``accelerate`` is met here and nowhere else. Micro-batches are numbered over all processes, process r of P takes
+r, r + P, ..., and gradients are summed; so P processes give the numbers of one process with as many micro-batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Place:
+    """One process's view: its device, rank among ``world`` processes, and the autocast to compute losses under."""
+
+    device: torch.device = torch.device("cpu")
+    rank: int = 0
+    world: int = 1
+    autocast: Callable[[], AbstractContextManager] = nullcontext
+
+    @classmethod
+    def of(cls, accelerator) -> Place:
+        """The place an ``accelerate.Accelerator`` describes (its device, processes and mixed precision)."""
+        autocast = nullcontext if accelerator.mixed_precision == "no" else accelerator.autocast
+        return cls(accelerator.device, accelerator.process_index, accelerator.num_processes, autocast)
+
+    def blocks(self, count: int) -> range:
+        """This process's micro-batches of ``count``; ValueError when they cannot be shared out evenly."""
+        if count % self.world:
+            raise ValueError(f"{count} micro-batches cannot be shared by {self.world} processes: use a multiple")
+        return range(self.rank, count, self.world)
+
+    def sum(self, tensors: Sequence[Tensor]) -> None:
+        """Add up tensors over the processes, in place; nothing to do for one."""
+        if self.world > 1:
+            for tensor in tensors:
+                torch.distributed.all_reduce(tensor)
