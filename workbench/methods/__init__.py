@@ -1,0 +1,1 @@
+"""Update rules: one file each, frozen dataclasses whose fields are the hyperparameters and whose functions are losses."""

@@ -1,0 +1,1 @@
+"""Rules that fold guidance into the network."""

@@ -1,0 +1,1 @@
+"""Pure maths that several methods share; knows no net, no run and no bench."""
