@@ -110,8 +110,8 @@ def test_ancestral_variance_is_exact_in_the_limit_with_weak_order_one(eta, proce
         truth_mean, truth = marginal(process, times[-1])
         return abs(mean - float(truth_mean)) + abs(math.sqrt(variance) - float(truth))
 
-    assert measured_order(error, (32, 64, 128)) == pytest.approx(1, abs=0.12)
-    assert error(128) < 0.01
+    assert measured_order(error, (16, 32, 64)) == pytest.approx(1, abs=0.12)
+    assert error(64) < 0.015
 
 
 def carried(solver, net, process, t, s, mean: float, variance: float) -> tuple[float, float]:
@@ -122,9 +122,9 @@ def carried(solver, net, process, t, s, mean: float, variance: float) -> tuple[f
 
     first, second = (float(torch.randn(1, 1, generator=Key(seed).generator("noise"), dtype=torch.float64))
                      for seed in (0, 1))
-    a = moved(1.0, 0) - moved(0.0, 0)
-    c = (moved(0.0, 0) - moved(0.0, 1)) / (first - second)
-    b = moved(0.0, 0) - c * first
+    origin = moved(0.0, 0)
+    a, c = moved(1.0, 0) - origin, (origin - moved(0.0, 1)) / (first - second)
+    b = origin - c * first
     return a * mean + b, a * a * variance + c * c
 
 

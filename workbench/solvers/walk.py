@@ -28,9 +28,9 @@ def walk(net: Any, process: Process, solver: Solver, times: Tensor, x_T: Tensor 
     state at times[0], or a Frame of an earlier walk: the walk then goes on from frame.step with frame.x_t,
     frame.memory and frame.key, bit for bit as before when nothing else changed. ``net`` may speak any process and
     form. guidance: a number or (B,), given to the net as it is. Noise is drawn through ``key`` alone, under a name for
-    each step. Frame.evaluations counts the calls of this walk, each as often as ``net.evaluations(cond, guidance)``
-    says (once where the net has no such method). No gradient is kept unless ``grad``. Raises ValueError, already at the
-    call, for times or shapes that do not fit.
+    each step. Frame.evaluations counts the calls of this walk, each as ``net.evaluations`` (1 where it does not say; 2
+    under guidance). No gradient is kept unless ``grad``. Raises ValueError, already at the call, for times or shapes
+    that do not fit.
     """
     frame = x_T if isinstance(x_T, Frame) else None
     x = x_T.x_t if isinstance(x_T, Frame) else x_T
@@ -40,8 +40,7 @@ def walk(net: Any, process: Process, solver: Solver, times: Tensor, x_T: Tensor 
     if isinstance(guidance, (int, float)):
         guidance = torch.full(x.shape[:1], float(guidance), device=x.device)
     key = key or (frame.key if frame is not None else None) or Key()
-    spoken, count = speak(net, process, "x0"), getattr(net, "evaluations", None)
-    weight = count(cond, guidance) if callable(count) else 1
+    spoken, weight = speak(net, process, "x0"), int(getattr(net, "evaluations", 1))
 
     def bound(x_t: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
         return spoken(x_t, t, s, cond, guidance)
@@ -52,7 +51,7 @@ def walk(net: Any, process: Process, solver: Solver, times: Tensor, x_T: Tensor 
 def _steps(net: Any, process: Process, solver: Solver, grid: Tensor, start: Frame, key: Key, weight: int,
            grad: bool) -> Iterator[Frame]:
     x, memory, evaluations, steps = start.x_t, start.memory, 0, len(grid) - 1
-    last = (grid == 0).reshape(steps + 1, -1).all(dim=1).tolist()
+    last = [not bool(level.any()) for level in grid]  # read on the host, once
     levels = grid.to(x.device)
     levels = levels[:, None].expand(-1, len(x)) if levels.ndim == 1 else levels  # (N+1, B) or (N+1, B, F)
     for step in range(start.step, steps):
