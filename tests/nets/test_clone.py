@@ -45,6 +45,10 @@ def test_dtype_follows_and_a_translation_is_cloned_with_its_net():
 def test_refusals_name_the_fix():
     with pytest.raises(ValueError, match="leave second_time as None"):
         clone(Mlp(2, second_time=True), second_time=False)
+    plain = Mlp(2)
+    del plain.settings["guided"]
+    with pytest.raises(ValueError, match="has no input guided"):
+        clone(plain, guided=True)
     with pytest.raises(ValueError, match="no settings"):
         clone(Mixture([[0.0, 0.0]], 1.0))
 

@@ -67,6 +67,10 @@ class MixtureBench:
     def truth(self) -> Mixture:
         return self.mixture().eval()
 
+    @cached_property
+    def _teacher(self) -> Mixture:
+        return self.mixture().eval()
+
     @property
     def shape(self) -> tuple[int, ...]:
         return (self.truth.dim,)
@@ -86,8 +90,11 @@ class MixtureBench:
         return MixtureData(self.truth, seed, batch_size or self.budget.batch_size, self.conditional)
 
     def teacher(self) -> Mixture:
-        """The exact mixture: score, velocity, flow map, posterior and likelihood are its methods."""
-        return self.truth
+        """The exact mixture: score, velocity, flow map, posterior and likelihood are its methods.
+
+        Not the ``truth`` that data and measures use: a run may move its teacher to another device.
+        """
+        return self._teacher
 
     def student(self, seed: int = 0, second_time: bool = False, guided: bool = False) -> Mlp:
         return Mlp(
@@ -128,7 +135,8 @@ class MixtureBench:
         equal probability in more dimensions) of every mode. mode_p: chi-square p-value of the mode masses. nll in
         nats. endpoint_error: mean distance to the exact flow map of the same noise, with the same labels and scale.
         """
-        x, y = generated.x.detach().float().cpu(), generated.y if self.conditional else None
+        x = generated.x.detach().float().cpu()
+        y = generated.y.cpu() if self.conditional and generated.y is not None else None
         reference, within = self.fresh(len(x))
         coverage = mode_coverage(x, self.truth, y)
         values = {
@@ -141,7 +149,7 @@ class MixtureBench:
         }
         if generated.noise is not None:
             guidance = generated.guidance if y is not None else None
-            values["endpoint_error"] = endpoint_error(x, self.endpoints(generated.noise, y, guidance))
+            values["endpoint_error"] = endpoint_error(x, self.endpoints(generated.noise.cpu(), y, guidance))
         return values
 
     def perfect(self, count: int = 2048, seeds: int = 20) -> dict[str, Interval]:

@@ -1,7 +1,7 @@
 """Distances between two sets of pictures in a feature space, real against generated.
 
 Frechet distance (1706.08500 eq. 6, the "FID" formula), precision and recall (1904.06991 eq. 1-2), density and coverage
-(2002.09797 eq. 3-4), share recognised as the class that was asked for. All in float64; sets are (N, D) and (M, D).
+(2002.09797 eq. 3-4). All in float64; sets are (N, D) and (M, D).
 """
 
 from __future__ import annotations
@@ -44,14 +44,9 @@ def precision_recall(real: Tensor, generated: Tensor, neighbours: int = 3) -> tu
 
 def density_coverage(real: Tensor, generated: Tensor, neighbours: int = 5) -> tuple[float, float]:
     """Real balls per generated point over ``neighbours`` (may exceed 1), and share of real balls that hold one."""
-    check(real, generated, neighbours + 1)
+    check(real, generated, neighbours + 1, 1)
     inside = distances(real, generated) <= reach(real, neighbours)[:, None]  # (N, M)
     return float(inside.double().sum(0).mean() / neighbours), float(inside.any(1).double().mean())
-
-
-def recognised(logits: Tensor, labels: Tensor) -> float:
-    """Share of logits (N, K) whose largest entry is at the label (N,)."""
-    return float((logits.argmax(1) == labels).double().mean())
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
@@ -64,11 +59,11 @@ def reach(points: Tensor, neighbours: int) -> Tensor:
     return distances(points, points).kthvalue(neighbours + 1, dim=1).values
 
 
-def check(a: Tensor, b: Tensor, least: int) -> None:
-    """Raise ValueError unless both are finite sets of at least ``least`` points in one space."""
-    for name, points in (("first", a), ("second", b)):
-        if points.ndim != 2 or len(points) < least:
-            raise ValueError(f"the {name} set is {tuple(points.shape)}; need (N, D) with N >= {least}")
+def check(a: Tensor, b: Tensor, least: int, least_b: int | None = None) -> None:
+    """Raise ValueError unless both are finite sets of at least ``least`` points (b: ``least_b``) in one space."""
+    for name, points, fewest in (("first", a, least), ("second", b, least if least_b is None else least_b)):
+        if points.ndim != 2 or len(points) < fewest:
+            raise ValueError(f"the {name} set is {tuple(points.shape)}; need (N, D) with N >= {fewest}")
         if not bool(torch.isfinite(points).all()):
             raise ValueError(f"the {name} set of features holds NaN or infinity: the net that made them diverged")
     if a.shape[1] != b.shape[1]:

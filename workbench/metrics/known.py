@@ -45,7 +45,7 @@ def mode_coverage(x: Tensor, mixture, cond: Tensor | None = None) -> Coverage:
 
     table = mixture.tables(torch.float64)
     distance = torch.cdist(x.double(), table.means) / table.std.T  # (N, M)
-    nearest, mode = distance.nan_to_num(nan=math.inf).min(dim=1)
+    nearest, mode = distance.nan_to_num(nan=math.inf, posinf=math.inf).min(dim=1)
     inside = nearest <= mode_radius(mixture.dim)
     counts = torch.bincount(mode[nearest.isfinite()], minlength=len(table.means)).double()
     kept = torch.bincount(mode[inside], minlength=len(table.means)).double()

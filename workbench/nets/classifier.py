@@ -8,6 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from workbench.nets.blocks import draw, group_norm
+from workbench.randomness import Key
+
 
 class ConvClassifier(nn.Module):
     """Logits (B, K) from pictures x (B, C, H, W); ``features`` is the last hidden layer (B, ``hidden``).
@@ -17,15 +20,21 @@ class ConvClassifier(nn.Module):
 
     def __init__(
         self, *, shape: Sequence[int] = (1, 8, 8), num_classes: int = 10,
-        widths: Sequence[int] = (32, 64, 128), hidden: int = 64,
-    ) -> None:
+        widths: Sequence[int] = (32, 64, 128), hidden: int = 64, seed: int | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.settings = dict(shape=tuple(shape), num_classes=num_classes, widths=tuple(widths), hidden=hidden)
+        self.settings = dict(
+            shape=tuple(shape), num_classes=num_classes, widths=tuple(widths), hidden=hidden, seed=seed
+        )
+        with torch.random.fork_rng(devices=[]):  # torch draws weights as it builds; ``draw`` writes over them
+            self._build(shape, num_classes, widths, hidden)
+        draw(self, Key(seed or 0))
+
+    def _build(self, shape: Sequence[int], num_classes: int, widths: Sequence[int], hidden: int) -> None:
         channels, height, width = shape
         layers: list[nn.Module] = []
         for level, out in enumerate(widths):
-            layers += [nn.Conv2d(channels, out, 3, stride=2 if level else 1, padding=1)]
-            layers += [nn.GroupNorm(math.gcd(8, out), out), nn.SiLU()]
+            layers += [nn.Conv2d(channels, out, 3, stride=2 if level else 1, padding=1), group_norm(out), nn.SiLU()]
             channels = out
             height, width = (height, width) if not level else ((height + 1) // 2, (width + 1) // 2)
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, hidden), nn.SiLU())
@@ -42,16 +51,20 @@ class MlpClassifier(nn.Module):
     """Logits (B, K) from x (B, ...), flattened; ``features`` is the last hidden layer (B, widths[-1])."""
 
     def __init__(
-        self, *, shape: Sequence[int] = (1, 8, 8), num_classes: int = 10, widths: Sequence[int] = (64,)
-    ) -> None:
+        self, *, shape: Sequence[int] = (1, 8, 8), num_classes: int = 10, widths: Sequence[int] = (64,),
+        seed: int | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         if not widths:
             raise ValueError("widths needs at least one hidden layer, e.g. widths=(64,)")
-        self.settings = dict(shape=tuple(shape), num_classes=num_classes, widths=tuple(widths))
+        self.settings = dict(shape=tuple(shape), num_classes=num_classes, widths=tuple(widths), seed=seed)
         sizes = [math.prod(shape), *widths]
-        layers = [layer for a, b in zip(sizes[:-1], sizes[1:], strict=True) for layer in (nn.Linear(a, b), nn.SiLU())]
-        self.body = nn.Sequential(nn.Flatten(), *layers)
-        self.head = nn.Linear(sizes[-1], num_classes)
+        with torch.random.fork_rng(devices=[]):
+            pairs = zip(sizes[:-1], sizes[1:], strict=True)
+            layers = [layer for inputs, outputs in pairs for layer in (nn.Linear(inputs, outputs), nn.SiLU())]
+            self.body = nn.Sequential(nn.Flatten(), *layers)
+            self.head = nn.Linear(sizes[-1], num_classes)
+        draw(self, Key(seed or 0))
 
     def features(self, x: Tensor) -> Tensor:
         return self.body(x)

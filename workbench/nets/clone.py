@@ -22,6 +22,8 @@ def clone(net: nn.Module, second_time: bool | None = None, guided: bool | None =
         raise ValueError(f"{type(net).__name__} has no settings to be rebuilt from; clone one of workbench.nets")
     asked = {name: flag for name, flag in zip(EXTRA_INPUTS, (second_time, guided), strict=True) if flag is not None}
     for name, flag in asked.items():
+        if name not in net.settings:
+            raise ValueError(f"{type(net).__name__} has no input {name}; leave {name} as None")
         if net.settings[name] and not flag:
             raise ValueError(f"{name}=False would drop weights the net has; leave {name} as None to keep them")
     copy = type(net)(**{**net.settings, **asked})

