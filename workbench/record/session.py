@@ -26,6 +26,8 @@ def session(run: Run, recipe: dict[str, Any], *, every: int = 10, save_every: in
         raise ValueError("a recorded run needs a folder: give born(..., folder=...)")
     store = Store(run.folder)
     store.begin(recipe)
+    for torn in run.folder.rglob(".*.part"):  # of a writer that was killed
+        torn.unlink(missing_ok=True)
     if checkpoints(run.folder):
         state = restore(run)
         store.resume(state["extra"]["offset"])
@@ -37,9 +39,10 @@ def session(run: Run, recipe: dict[str, Any], *, every: int = 10, save_every: in
 
 
 def watched(run: Run, store: Store, every: int, save_every: int, stop: Callable[[], bool]) -> Iterator[Stepped]:
-    started, first = time.perf_counter(), run.step
+    started, first, whole = time.perf_counter(), run.step, False
     try:
         for stepped in train(run):
+            whole = True
             if stepped.step % every == 0 or stepped.step == 1 or run.finished:
                 store.event("step", **reading(stepped))
             if stepped.step % save_every == 0:
@@ -47,12 +50,14 @@ def watched(run: Run, store: Store, every: int, save_every: int, stop: Callable[
             yield stepped
             if stop():
                 break
+            whole = False  # Ctrl-C may fall inside the next step: half a step is not saved
     except Diverged as error:
         store.event("diverged", step=run.step, message=str(error))
         store.end("diverged", step=run.step, error=str(error))
         raise
     except (GeneratorExit, KeyboardInterrupt):
-        save_run(run, offset=store.offset)
+        if whole:
+            save_run(run, offset=store.offset)
         store.end("stopped", step=run.step)
         raise
     except BaseException as error:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workbench.train.checkpoint import write_whole
+from workbench.files import write_json
 
 FORMAT = 1
 ENDED = ("finished", "stopped", "diverged", "failed")
@@ -34,7 +34,7 @@ class Store:
     def describe(self, **facts: Any) -> None:
         """Set facts of run.json and write it."""
         self.state = {"format": FORMAT, **self.state, **facts, "updated": time.time()}
-        write_whole(self.folder / "run.json", json.dumps(self.state, indent=1, default=str).encode())
+        write_json(self.folder / "run.json", self.state)
 
     def begin(self, recipe: dict[str, Any]) -> None:
         """Say what this run is and that it runs; a second writer of a live folder is refused with RuntimeError."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from workbench.files import write_whole
 from workbench.train.run import Run
 
 FORMAT = 1
@@ -25,20 +25,6 @@ KEEP = 3  # newest checkpoints kept on disk
 
 class BrokenCheckpoint(ValueError):
     """A checkpoint that is torn, altered, foreign or of a newer format; the message names the file and the way out."""
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is seen whole or not at all, also after a crash or on a full disk."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def fingerprint(net: nn.Module) -> str:
@@ -133,6 +119,10 @@ def write_back(run: Run, state: dict[str, Any], tensors: dict[str, Tensor], path
             raise ValueError(f"{path} was made with another {name}: its weights differ from the ones given now")
     if (state["blocks"], len(run.acts)) != (run.blocks, len(run.acts)) or state["act"] >= len(run.acts):
         raise ValueError(f"{path} was made with {state['blocks']} micro-batches a step, this run has {run.blocks}")
+    before = sum(act.steps for act in run.acts[: state["act"]])
+    if before + state["act_step"] != state["step"] or state["act_step"] > run.acts[state["act"]].steps:
+        raise ValueError(f"{path} stands at step {state['act_step']} of act {state['act'] + 1} and {state['step']} in all, "
+                         f"this run's acts have {[act.steps for act in run.acts]} steps: give the steps it was born with")
     run.changes, run.seed = list(state["changes"]), state["seed"]
     run.enter(state["act"], restoring=True)
     run.step, run.act_step = state["step"], state["act_step"]

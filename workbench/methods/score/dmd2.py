@@ -5,21 +5,22 @@ Improved Distribution Matching Distillation (DMD2), arXiv 2405.14867, section 4;
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
 from workbench.methods.parts.denoising import denoising
-from workbench.methods.parts.draws import noise_like, one_integer, uniform
+from workbench.methods.parts.draws import noise_like, one_integer
 from workbench.methods.parts.gan import fool, tell_apart
 from workbench.methods.parts.grids import levels
+from workbench.methods.parts.imitation import after_imitation, go_on, imitation, spread_levels
 from workbench.methods.parts.pull import pull, score_difference
 from workbench.methods.parts.schedules import cosine, ramped
 from workbench.nets.clone import clone
 from workbench.nets.heads import judge_like
 from workbench.noise import Edm, Process
 from workbench.solvers import Consistency, Sampler
-from workbench.types import Act, Adam, Average, Count, Loss, NonNegative, Positive, Unit, Update
+from workbench.types import Adam, Average, Count, Loss, NonNegative, Positive, Unit, Update
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,15 @@ class Dmd2:
         return {"critic": clone(student), **judge}
 
     def acts(self, steps):
-        first = int(self.imitate * steps)
-        match = Act("match", self, steps - first, critic_like_student if first else None)
-        return (Act("imitate", replace(self, stage="imitate"), first), match) if first else (match,)
+        return after_imitation(self, steps, "match", go_on("student", "critic"))
 
     def updates(self):
-        adam = Adam(betas=(0.9, 0.999), clip=10.0)
         if self.stage == "imitate":
-            return (Update(("student",), self.imitation, cosine(1e-3), average=ramped(self.ema)),)
-        critic = ("critic", "judge") if self.gan else ("critic",)
+            return imitation(self, self.ema)
+        adam, critic = Adam(clip=10.0), ("critic", "judge") if self.gan else ("critic",)
         return (Update(critic, self.critic_loss, cosine(self.critic_lr), optimizer=adam),
-                Update(("student",), self.student_loss, cosine(self.lr), every=self.critic_turns, average=ramped(self.ema), optimizer=adam))
+                Update(("student",), self.student_loss, cosine(self.lr), every=self.critic_turns,
+                       average=ramped(self.ema), optimizer=adam))
 
     def sampler(self):
         return Sampler(Consistency(), "trig", self.num_inference_steps)
@@ -80,20 +79,9 @@ class Dmd2:
         return student(x, grid[turn].expand(b), cond=batch.y)
 
     def noised(self, x, now, name="level"):
-        """x_t and t (B,) on EDM's levels (rho 7) between the shares 0.02 and 0.98."""
-        low, high = max(self.process.sigma_min, 0.02 * self.process.sigma_data), min(self.process.sigma_max, 80.0)
-        share = 0.02 + 0.96 * uniform(len(x), now, f"{name} time")
-        sigma = (low ** (1 / 7) + share * (high ** (1 / 7) - low ** (1 / 7))) ** 7
-        t = self.process.time(torch.ones_like(sigma), sigma)
+        """x_t and t (B,) between the shares 0.02 and 0.98 of the noise range."""
+        t = spread_levels(self.process, len(x), now, f"{name} time")
         return self.process.add_noise(x, t, noise_like(x, now, f"{name} noise")), t
-
-    def imitation(self, nets, batch, now):
-        x_t, t = self.noised(batch.x, now)
-        with torch.no_grad():
-            target = nets["teacher"](x_t, t, cond=batch.y)
-        guess = nets["student"](x_t, t, cond=batch.y)
-        total = denoising(guess, target, self.process, t)
-        return Loss(total, dict(imitate=total), dict(x_t=x_t, t=t, target=target, guess=guess))
 
     def critic_loss(self, nets, batch, now):
         with torch.no_grad():
@@ -121,9 +109,3 @@ class Dmd2:
             parts["gan"] = fool(nets["judge"](nets["critic"], x_t, t, batch.y))
         total = match + self.gan * parts.get("gan", 0.0)
         return Loss(total, parts, dict(x_t=x_t, t=t, target=real, guess=fake))
-
-
-def critic_like_student(nets) -> None:
-    """Start matching from the imitation: student and critic equal its average."""
-    for name in ("student", "critic"):
-        nets[name].load_state_dict(nets["student.average"].state_dict())

@@ -11,6 +11,7 @@ import torch
 
 from workbench.methods.parts.distances import square
 from workbench.methods.parts.draws import noise_like
+from workbench.methods.parts.imitation import after_imitation, go_on, imitation
 from workbench.methods.parts.schedules import cosine, ramped
 from workbench.methods.parts.tangent import Tangent, along
 from workbench.nets.heads import Uncertainty
@@ -26,7 +27,8 @@ class ContinuousConsistency:
 
     ``distil`` = False trains without a teacher (sCT: the data pair's velocity). ``tangent_warmup`` is the share of
     steps over which the unstable part of the tangent comes in (r), ``tangent_norm`` the c of g / (|g| + c), 0 = off.
-    ``mean`` and ``std`` shape log(sigma_data tan t).
+    ``mean`` and ``std`` shape log(sigma) of the noise level. ``imitate`` is the share of steps that first fit the
+    student to the teacher, where it could not be born as its copy.
     """
 
     process: Process = TrigFlow()
@@ -38,12 +40,19 @@ class ContinuousConsistency:
     std: Positive = 1.4
     ema: Average = 0.999
     lr: Positive = 1e-3
+    imitate: Unit = 0.0
+    stage: str = "tangent"
     form = "F"
 
     def extras(self, teacher, student, example):
         return {"uncertainty": Uncertainty()}
 
+    def acts(self, steps):
+        return after_imitation(self, steps, "tangent", go_on("student"))
+
     def updates(self):
+        if self.stage == "imitate":
+            return imitation(self, self.ema)
         return (Update(("student", "uncertainty"), self.loss, cosine(self.lr), average=ramped(self.ema)),)
 
     def sampler(self):

@@ -48,7 +48,8 @@ class Reflow:
     """Acts: pairs of the teacher, ``reflows`` times (flow on them, pairs of that flow), then one-step distillation.
 
     ``reflows`` = 0 distils the teacher's own pairs: the ablation. ``pair_steps`` solver steps make a pair.
-    ``distil_share`` is the share of the training steps that the one-step student gets (1 when reflows = 0).
+    ``distil_share`` is the share of the training steps that the one-step student gets (1 when reflows = 0); at 0 the
+    programme ends with the straightened flow.
     ``shape`` is that of one sample and ``fill`` the pairs made per filling step.
     """
 
@@ -70,7 +71,7 @@ class Reflow:
 
     def acts(self, steps):
         filling = -(-self.pairs // self.fill)
-        training = steps - (self.reflows + 1) * filling
+        training = steps - (self.reflows + (self.distil_share > 0)) * filling
         if training < self.reflows + 1:
             raise ValueError(f"{steps} steps do not even fill {self.reflows + 1} pair stores of {self.pairs}: "
                              f"raise steps or fill (now {self.fill}), or lower pairs")
@@ -82,6 +83,8 @@ class Reflow:
                      Act(f"reflow {i + 1}", replace(self, stage="reflow"), flow, keep_flow if i else None)]
             source = "flow"
         last = keep_flow if self.reflows else None
+        if not distil:
+            return tuple(acts)
         return (*acts, Act("pairs", replace(self, stage="pairs", source=source), filling, last), Act("distil", self, distil))
 
     def updates(self):
