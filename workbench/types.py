@@ -45,7 +45,7 @@ class Tokens(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """What one update saw and wants: total [] differentiable, parts name -> [] to plot, seen name -> (B, ...) to record."""
+    """What one update saw and wants: total [] differentiable, parts name -> [] to plot, seen name -> (B, ...)."""
 
     total: Tensor
     parts: Mapping[str, Tensor] = {}

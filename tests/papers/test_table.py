@@ -3,12 +3,14 @@ import json
 import pytest
 
 from workbench.papers import catalogue, table
-from workbench.papers.table import BEGIN, END, markdown, updated
+from workbench.papers.table import all_updated, markdown, markers, updated
+
+BEGIN, END = markers("papers")
 
 
 def test_readme_is_up_to_date():
     readme = table.README.read_text(encoding="utf-8")
-    assert updated(readme, markdown()) == readme, "run: python -m workbench.papers.table"
+    assert all_updated(readme) == readme, "run: python -m workbench.papers.table"
 
 
 def evidence(folder, **changes):
@@ -39,11 +41,22 @@ def test_what_did_not_hold_is_said(folder):
 
 
 def test_only_what_is_between_the_markers_changes(tmp_path, capsys):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n", encoding="utf-8")
+    readme, old = tmp_path / "README.md", "above\n"
+    for name in ("papers", "compare:gmm2d", "compare:digits"):
+        begin, end = markers(name)
+        old += f"{begin}\nold\n{end}\nbelow {name}\n"
+    readme.write_text(old, encoding="utf-8")
     assert table.main(readme) == 0
-    assert readme.read_text() == f"above\n{BEGIN}\n{markdown()}\n{END}\nbelow\n"
+    text = readme.read_text()
+    assert text.startswith(f"above\n{BEGIN}\n{markdown()}\n{END}\nbelow papers\n{markers('compare:gmm2d')[0]}\n")
+    assert text.endswith(f"\n{markers('compare:digits')[1]}\nbelow compare:digits\n") and "old\n" not in text
     assert table.main(readme) == 0 and "up to date" in capsys.readouterr().out
+
+
+def test_a_table_whose_markers_are_missing_is_named(tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    assert table.main(readme) == 1 and "compare:gmm2d:begin" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, END + BEGIN, BEGIN + END + BEGIN + END])

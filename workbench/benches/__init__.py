@@ -10,6 +10,7 @@ BENCHES = {
     "gmm2d": "workbench.benches.gmm2d:Gmm2d",
     "gmmd": "workbench.benches.gmmd:Gmmd",
     "digits": "workbench.benches.digits:Digits",
+    "digit_classes": "workbench.benches.digit_classes:DigitClasses",
 }
 
 

@@ -41,8 +41,9 @@ def born(bench: Any, method: Any, *, seed: int = 0, steps: int = 1000, batch_siz
     return Run(fitted(method, bench), nets, data, seed=seed, steps=steps, blocks=blocks, folder=folder, place=place)
 
 
-def generate(bench: Any, net: Run | nn.Module, sampler: Sampler | None = None, *, num_inference_steps: int | None = None,
-             n: int | None = None, seed: int = 0, guidance_scale: float | None = None) -> Generated:
+def generate(bench: Any, net: Run | nn.Module, sampler: Sampler | None = None, *,
+             num_inference_steps: int | None = None, n: int | None = None, seed: int = 0,
+             guidance_scale: float | None = None) -> Generated:
     """``n`` samples of a run's student (or of any net that declares its process) from the bench's start noise.
 
     A run samples in its method's process by its method's sampler; a student that takes guidance as an input is asked
@@ -65,7 +66,7 @@ def generate(bench: Any, net: Run | nn.Module, sampler: Sampler | None = None, *
 def steps_for(bench: Any, method: Any, teacher_calls: float, batch_size: int) -> int:
     """Most steps that keep within ``teacher_calls``, and within one teacher call per sample and step.
 
-    The second bound stops methods that ask the teacher rarely or never. Calls are counted on a trial of each act's losses.
+    The second bound stops methods that ask the teacher rarely or never. Calls are counted on a trial of each act.
     """
     most = int(teacher_calls // batch_size)
     trial = born(bench, method, seed=0, steps=most, batch_size=batch_size)
@@ -115,5 +116,6 @@ def rebuilt(said: Any) -> Any:
         module, _, name = said["class"].partition(":")
         if not module.startswith("workbench."):
             raise ValueError(f"{said['class']} is not a class of this package: the recipe is foreign")
-        return getattr(importlib.import_module(module), name)(**{k: rebuilt(v) for k, v in said.items() if k != "class"})
+        kind = getattr(importlib.import_module(module), name)
+        return kind(**{k: rebuilt(v) for k, v in said.items() if k != "class"})
     return tuple(rebuilt(v) for v in said) if isinstance(said, list) else said

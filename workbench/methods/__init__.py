@@ -1,1 +1,1 @@
-"""Update rules: one file each, frozen dataclasses whose fields are the hyperparameters and whose functions are losses."""
+"""Update rules: one file each, a frozen dataclass whose fields are hyperparameters and whose functions are losses."""

@@ -1,4 +1,4 @@
-"""Small heads beside a network: judges (real or fake, seen through a network's features or directly), weights over t."""
+"""Small heads beside a network: judges (through a network's features, or directly), and weights over t."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def judge_like(net: nn.Module, example: Tensor, process: Process, seed: int = 0)
 
 
 class Uncertainty(nn.Module):
-    """Learned log-variance w(t) (B,) of a loss over noise levels, born at 0 (EDM2 2312.02696 sec. 2.5, sCM 2410.11081)."""
+    """Learned log-variance w(t) (B,) of a loss over noise levels, born at 0 (2312.02696 sec. 2.5, 2410.11081)."""
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()

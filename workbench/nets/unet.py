@@ -1,7 +1,7 @@
 """A small class-conditional U-Net, natively TrigFlow, for pictures of any even size (arXiv 1505.04597, 2206.00364).
 
-It is fed x_t / sigma_data (unit variance at every t) and answers F of unit variance. x0 = cos t x_t - sin t sigma_data F
-is then EDM's preconditioning exactly (2410.11081, sec. 4).
+Fed x_t / sigma_data (unit variance at every t), it answers F of unit variance; x0 = cos t x_t - sin t sigma_data F
+is EDM's preconditioning exactly (2410.11081, sec. 4).
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class UNet(nn.Module):
         """(tap, activations (B, C', H', W')) as they are computed; stop early and the rest is never run."""
         step = 2 ** (len(self.down) - 1)
         if x_t.shape[-1] % step or x_t.shape[-2] % step:
-            raise ValueError(f"height and width must divide by {step} for {len(self.down)} widths, got {tuple(x_t.shape)}")
+            size = f"{x_t.shape[-2]} x {x_t.shape[-1]}"
+            raise ValueError(f"height and width must divide by {step} for {len(self.down)} widths, got {size}")
         condition = self.conditioner(t, s, cond, guidance)
         h, kept = self.first(x_t / self.process.sigma_data), []
         for level, rows in enumerate(self.down):

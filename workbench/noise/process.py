@@ -65,7 +65,7 @@ class Process:
         return self.at_sigma(self.sigma_max)
 
     def check(self, t: Tensor) -> Tensor:
-        """Return t, or raise ValueError when one lies outside [0, t_max] or is not finite. Reads the values: borders only."""
+        """Return t, or raise ValueError where it leaves [0, t_max] or is not finite. Reads the values: borders only."""
         slack = 1e-5 * self.t_max
         if not bool(((t >= -slack) & (t <= self.t_max + slack)).all()):
             raise ValueError(
@@ -85,7 +85,7 @@ class Process:
         return float(self.signal_noise(t)[1]) * noise
 
     def jump(self, x_t: Tensor, t: Tensor, s: Tensor, x0: Tensor) -> Tensor:
-        """Move x_t from t to s along the line that x0 (B, ...) points out (a DDIM step, 2010.02502 eq. 12 with eta 0)."""
+        """Move x_t from t to s along the line that x0 (B, ...) points out (a DDIM step, 2010.02502 eq. 12, eta 0)."""
         (alpha, sigma), (alpha_s, sigma_s) = self.signal_noise(spread(t, x_t)), self.signal_noise(spread(s, x_t))
         ratio = sigma_s / sigma
         return ratio * x_t + (alpha_s - ratio * alpha) * x0

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -126,12 +127,19 @@ def run_arm(arm: Arm) -> dict[str, float]:
 
 def run_arms(arms: list[Arm]) -> list[Outcome]:
     """Train once, then sample and measure for every arm; the arms share their training."""
+    with one_thread():
+        return train_and_measure(arms)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one thread within: figures must not depend on the machine's core count."""
     import torch
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # figures must not depend on the machine's core count
+    torch.set_num_threads(1)
     try:
-        return train_and_measure(arms)
+        yield
     finally:
         torch.set_num_threads(threads)
 

@@ -1,4 +1,4 @@
-"""What ``workbench papers`` and ``workbench verify`` do. Heavy modules are imported where they are used."""
+"""What ``workbench papers``, ``verify`` and ``compare`` do. Heavy modules are imported where they are used."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def in_full(one: dict[str, Any]) -> str:
     lines += [f"  code {one['code']}"] if one.get("code") else []
     lines += [f"  read from: {one['trust']}"]
     lines += [f"  method {one['method']} {json.dumps(one.get('settings', {}))}"] if "method" in one else []
+    lines += [f"  compared on {bench} {json.dumps(own)}" for bench, own in one.get("benches", {}).items()]
     lines += [f"  rests on {part}" for part in one.get("rests_on", [])]
     lines += [f"  departs: {part}" for part in one.get("departures", [])]
     proof = one["evidence"] or {"claims": [], "identities": []}
@@ -68,3 +69,23 @@ def verify_command(slug: str, as_json: bool = False, jobs: int | None = None) ->
     if as_json:
         print(catalogue.evidence_path(slug).read_text(encoding="utf-8"), end="")
     return 0 if found.as_recorded else 1
+
+
+def compare_command(bench: str, seeds: int = 5, jobs: int | None = None, only: str | None = None,
+                    as_json: bool = False) -> int:
+    """Compare and print. 0: done; 2: cannot be compared; 130: interrupted, and what was finished is kept."""
+    from workbench.papers import comparison
+    from workbench.papers.compare import compare
+
+    try:
+        slugs = [slug.strip() for slug in (only or "").split(",") if slug.strip()]
+        found = compare(bench, seeds=seeds, jobs=jobs, only=slugs)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        kept = comparison.path(bench)
+        print(f"\ninterrupted: what was finished is kept in {kept}, the same command goes on", file=sys.stderr)
+        return 130
+    print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else "\n".join(comparison.lines(found)))
+    return 0

@@ -152,7 +152,10 @@ def source() -> str:
 
 def check_writable(slug: str, folder: Path) -> None:
     """Raise ValueError now rather than after the last training, where the evidence could not be written."""
-    parent = catalogue.evidence_path(slug, folder).parent
+    check_folder(catalogue.evidence_path(slug, folder).parent)
+
+
+def check_folder(parent: Path) -> None:
     parent.mkdir(exist_ok=True)
     if not os.access(parent, os.W_OK):
         raise ValueError(f"no permission to write {parent}: evidence is kept beside the records, verify in a checkout")
@@ -162,7 +165,12 @@ def write(slug: str, record: Record, found: Measured, folder: Path = catalogue.F
     """Write the evidence, whole, with each list of figures on one line."""
     path = catalogue.evidence_path(slug, folder)
     path.parent.mkdir(exist_ok=True)
-    text = json.dumps(document(slug, record, found, folder), indent=1, allow_nan=False, ensure_ascii=False)
+    write_figures(path, document(slug, record, found, folder))
+    return path
+
+
+def write_figures(path: Path, content: Any) -> None:
+    """``content`` as JSON, written whole, each innermost list on one line."""
+    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
     text = re.sub(r"\[\n[^\[\]{}]*\]", lambda flat: re.sub(r"\n *", " ", flat[0]), text)
     write_whole(path, (text + "\n").encode())
-    return path

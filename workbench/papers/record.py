@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from workbench.benches import BENCHES
 from workbench.papers import expectation
 from workbench.papers.naming import unknown
 
@@ -89,7 +90,11 @@ class Identity(Strict):
 
 
 class Record(Strict):
-    """Everything that is written down about one paper."""
+    """Everything that is written down about one paper.
+
+    ``benches`` enters it for `workbench compare`: bench -> settings there, over ``settings``; no figure of a claim
+    depends on it.
+    """
 
     title: Annotated[str, Field(min_length=1)]
     arxiv: Annotated[str, Field(pattern=r"^(\d{4}\.\d{4,5})?$")]
@@ -103,6 +108,7 @@ class Record(Strict):
     status: Literal["missing"] | None = None
     method: str | None = None
     settings: dict[str, Any] = {}
+    benches: dict[str, dict[str, Any]] = {}
     rests_on: list[str] = []
     departures: list[str] = []
     notebook: str | None = None
@@ -114,12 +120,20 @@ class Record(Strict):
     def well_formed(cls, path: str | None) -> str | None:
         return path if path is None else check_method(path)
 
+    @field_validator("benches")
+    @classmethod
+    def known(cls, settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name in settings:
+            if name not in BENCHES:
+                raise ValueError(unknown("bench", name, BENCHES))
+        return settings
+
     @model_validator(mode="after")
     def runs_or_is_missing(self) -> Record:
         if (self.method is None) == (self.status is None):
             raise ValueError('a record has either a method, or status = "missing"')
-        if self.method is None and (self.settings or self.claims or self.identities):
-            raise ValueError("a missing paper has no settings, claims or identities: name its method")
+        if self.method is None and (self.settings or self.benches or self.claims or self.identities):
+            raise ValueError("a missing paper has no settings, benches, claims or identities: name its method")
         return self
 
 

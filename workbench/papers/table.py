@@ -1,4 +1,4 @@
-"""The README's table of papers, generated from records and evidence: ``python -m workbench.papers.table``."""
+"""The README's tables, generated from records, evidence and comparisons: ``python -m workbench.papers.table``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from workbench.papers import catalogue
+from workbench.papers import catalogue, comparison
 
-BEGIN, END = "<!-- papers:begin -->", "<!-- papers:end -->"
+COMPARED = ("gmm2d", "digits")
 README = catalogue.FOLDER.parent.parent / "README.md"
 FAMILIES = ("trajectory", "distribution", "knowledge", "language", "applied")
 
@@ -71,19 +71,33 @@ def cell(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
 
 
-def updated(readme: str, table: str) -> str:
+def markers(name: str) -> tuple[str, str]:
+    """The lines between which the table of this name stands."""
+    return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+
+
+def updated(readme: str, table: str, name: str = "papers") -> str:
     """The README with the table between its markers; ValueError when they are not there, once each and in order."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in after:
-        raise ValueError(f"the README needs one line {BEGIN} and, after it, one line {END}")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    first, last = markers(name)
+    before, begin, rest = readme.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end or first in rest or last in after:
+        raise ValueError(f"the README needs one line {first} and, after it, one line {last}")
+    return f"{before}{first}\n{table}\n{last}{after}"
+
+
+def all_updated(readme: str, folder: Path = catalogue.FOLDER) -> str:
+    """The README with every table of it made anew."""
+    text = updated(readme, markdown(folder))
+    for bench in COMPARED:
+        text = updated(text, comparison.markdown(bench, folder), f"compare:{bench}")
+    return text
 
 
 def main(readme: Path = README) -> int:
     try:
         text = readme.read_text(encoding="utf-8")
-        new = updated(text, markdown())
+        new = all_updated(text)
     except (OSError, ValueError, json.JSONDecodeError) as error:
         print(error, file=sys.stderr)
         return 1

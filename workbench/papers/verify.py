@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import active_children, get_context
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench.papers import arms, catalogue, evidence, statistics
+from workbench.papers import arms, catalogue, evidence, pool, statistics
 from workbench.papers.arms import Arm, Outcome
 from workbench.papers.expectation import parse
 from workbench.papers.naming import unknown
@@ -95,45 +91,14 @@ def measure(identity: Identity) -> float:
     return float(function())
 
 
-def ignore_interrupt() -> None:
-    """In a worker: Ctrl-C is the parent's to answer, by ending its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def judge(claim: Claim, on: list[Arm], off: list[Arm], outcomes: Outcomes) -> statistics.Verdict:
     figures = [[outcomes[arm].figures[claim.measure] for arm in side] for side in (on, off)]
     return statistics.compare(*figures, parse(claim.expect))
 
 
 def run_all(groups: list[list[Arm]], jobs: int, run: Runner) -> Outcomes:
-    """Outcomes of all arms; a group is one training. Progress with an estimate goes to stderr."""
+    """Outcomes of all arms; a group is one training."""
     outcomes: Outcomes = {}
-    started, total = time.perf_counter(), len(groups)
-    for done, (group, results) in enumerate(finished(groups, min(jobs, total), run), start=1):
+    for group, results in pool.finished(groups, jobs, run):
         outcomes.update(zip(group, results, strict=True))
-        spent = time.perf_counter() - started
-        left = spent / done * (total - done)
-        progress = f"\r{done}/{total} trainings, {spent:.0f} s, about {left:.0f} s left "
-        print(progress, end="", file=sys.stderr, flush=True)
-    if total:
-        print(file=sys.stderr)
     return outcomes
-
-
-def finished(groups: list[list[Arm]], jobs: int, run: Runner) -> Iterator[tuple[list[Arm], list[Outcome]]]:
-    """Groups with their outcomes as they come: here for one job, else in fresh processes that Ctrl-C ends at once."""
-    if jobs <= 1:
-        for group in groups:
-            yield group, run(group)
-        return
-    others = set(active_children())
-    with ProcessPoolExecutor(jobs, get_context("spawn"), ignore_interrupt) as pool:
-        try:
-            waiting = {pool.submit(run, group): group for group in groups}
-            for future in as_completed(waiting):
-                yield waiting[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in set(active_children()) - others:
-                child.terminate()
-            raise

@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.files import write_json
 from workbench.record.store import Store, read_state
-from workbench.train.checkpoint import BrokenCheckpoint, checkpoints, read
+from workbench.train.checkpoint import BrokenCheckpoint, checkpoints, read, sealed
 
 
 def fork(folder: Path | str, new_folder: Path | str, checkpoint: int | None = None, steps: int | None = None,
@@ -36,7 +36,7 @@ def fork(folder: Path | str, new_folder: Path | str, checkpoint: int | None = No
     try:
         (beside / "checkpoints").mkdir(parents=True)
         shutil.copyfile(path.with_suffix(".safetensors"), beside / "checkpoints" / f"{path.stem}.safetensors")
-        write_json(beside / "checkpoints" / path.name, state)
+        write_json(beside / "checkpoints" / path.name, sealed(state))
         store = Store(beside)
         store.log.write((folder / "events.jsonl").read_bytes()[: state["extra"].get("offset", 0)])
         store.log.close()
@@ -53,7 +53,8 @@ def chosen(folder: Path, step: int | None) -> tuple[Path, dict[str, Any]]:
     if step is not None:
         steps = [int(path.stem) for path in paths]
         if step not in steps:
-            raise ValueError(f"{folder} has no checkpoint at step {step}; it has {', '.join(map(str, steps)) or 'none'}")
+            known = ", ".join(map(str, steps)) or "none"
+            raise ValueError(f"{folder} has no checkpoint at step {step}; it has {known}")
         path = paths[steps.index(step)]
         return path, read(path)[0]
     broken = []

@@ -25,11 +25,12 @@ def session(run: Run, recipe: dict[str, Any], *, every: int = 10, save_every: in
     if run.folder is None:
         raise ValueError("a recorded run needs a folder: give born(..., folder=...)")
     store = Store(run.folder)
+    store.alone()
+    state = restore(run) if checkpoints(run.folder) else None  # a folder that is refused stays as it was
     store.begin(recipe)
     for torn in run.folder.rglob(".*.part"):  # of a writer that was killed
         torn.unlink(missing_ok=True)
-    if checkpoints(run.folder):
-        state = restore(run)
+    if state:
         store.resume(state["extra"]["offset"])
         store.describe(skipped_checkpoints=state["skipped"])
     else:

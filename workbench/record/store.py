@@ -28,7 +28,8 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.log = open(self.folder / "events.jsonl", "ab", buffering=0)  # noqa: SIM115
         except OSError as error:
-            raise OSError(error.errno, f"cannot write to {self.folder} ({error.strerror}): choose another folder") from error
+            said = f"cannot write to {self.folder} ({error.strerror}): choose another folder"
+            raise OSError(error.errno, said) from error
         self.state: dict[str, Any] = read_state(self.folder) if (self.folder / "run.json").exists() else {}
 
     def describe(self, **facts: Any) -> None:
@@ -36,11 +37,15 @@ class Store:
         self.state = {"format": FORMAT, **self.state, **facts, "updated": time.time()}
         write_json(self.folder / "run.json", self.state)
 
-    def begin(self, recipe: dict[str, Any]) -> None:
-        """Say what this run is and that it runs; a second writer of a live folder is refused with RuntimeError."""
+    def alone(self) -> None:
+        """Raise RuntimeError where another living process writes this folder."""
         other = self.state.get("pid")
         if self.state.get("status") == "running" and other not in (None, os.getpid()) and alive(other):
             raise RuntimeError(f"{self.folder} is being written by process {other}: stop it, or choose another folder")
+
+    def begin(self, recipe: dict[str, Any]) -> None:
+        """Say what this run is and that it runs; a second writer of a live folder is refused with RuntimeError."""
+        self.alone()
         self.describe(status="running", pid=os.getpid(), recipe=recipe, versions=versions(), host=platform.node(),
                       started=self.state.get("started", time.time()), error=None)
 

@@ -16,6 +16,7 @@ from workbench.noise.convert import speak
 from workbench.noise.process import Process
 from workbench.noise.times import SPACINGS
 from workbench.randomness import Key
+from workbench.solvers.consistency import Consistency
 from workbench.solvers.solver import Rng, Solver
 from workbench.types import Frame
 
@@ -106,12 +107,14 @@ class Sampler:
 
     ``spacing`` names a grid of ``noise.times.SPACINGS``. ``times``, if given, are N+1 noise levels (sigma, noise over
     signal, the same in every process; inf is pure noise) used when N steps are asked for; other counts use ``spacing``.
+    ``only``: ``num_inference_steps`` is the one count that this student was trained for, see ``admits``.
     """
 
     solver: Solver
     spacing: str = "karras"
     num_inference_steps: int | None = None
     times: tuple[float, ...] | None = None
+    only: bool = False
 
     def __post_init__(self) -> None:
         if self.spacing not in SPACINGS:
@@ -126,6 +129,18 @@ class Sampler:
             raise ValueError("num_inference_steps must be 1 or more, and one less than len(times) where times are "
                              f"given, got {count} with times={self.times}; leave num_inference_steps out to "
                              "count the times")
+
+    def admits(self, num_inference_steps: int) -> bool:
+        """Whether the student can be asked for this many steps: any, unless ``only``.
+
+        Then its own count; and, where each step jumps to clean and is noised afresh, a divisor of it: on an even grid
+        (uniform, trig) every level of the shorter walk is one that the student was trained at.
+        """
+        own, count = self.num_inference_steps, num_inference_steps
+        if not self.only or count == own:
+            return count >= 1
+        nested = self.times is None and self.spacing in ("uniform", "trig") and count >= 1 and own % count == 0
+        return nested and isinstance(self.solver, Consistency)
 
     def grid(self, process: Process, num_inference_steps: int | None = None) -> Tensor:
         """Falling times (N+1,) in the process's own t, for N = num_inference_steps (None: the sampler's own)."""

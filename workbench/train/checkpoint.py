@@ -1,7 +1,8 @@
 """Checkpoints: a run on disk, whole or absent.
 
-``checkpoints/<step>.safetensors`` holds the tensors, ``<step>.json`` the rest with the tensors' sha256. Both are
-written beside, flushed and renamed, the JSON last: a checkpoint exists once its JSON does. Nothing is unpickled.
+``checkpoints/<step>.safetensors`` holds the tensors, ``<step>.json`` the rest with the tensors' sha256 and a digest
+of itself. Both are written beside, flushed and renamed, the JSON last: a checkpoint exists once its JSON does. Nothing
+is unpickled.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def tensors_of(run: Run) -> dict[str, Tensor]:
 def save_run(run: Run, **extra: Any) -> Path:
     """Write a checkpoint of the run between two steps and drop all but the newest few; returns its JSON's path.
 
-    ``extra`` is kept with it (the recorder's offsets). A run whose last step was not finite is not saved over good ones.
+    ``extra`` is kept with it (the recorder's offsets). A step that was not finite changed nothing: its run is good.
     """
     if run.folder is None:
         raise ValueError("this run has no folder: give one at birth to save it")
@@ -66,11 +67,17 @@ def save_run(run: Run, **extra: Any) -> Path:
     }
     write_whole(folder / f"{run.step:08d}.safetensors", data)
     path = folder / f"{run.step:08d}.json"
-    write_whole(path, json.dumps(state, indent=1).encode())
+    write_whole(path, json.dumps(sealed(state), indent=1).encode())
     for old in checkpoints(run.folder)[:-KEEP]:
         old.unlink()
         old.with_suffix(".safetensors").unlink(missing_ok=True)
     return path
+
+
+def sealed(state: dict[str, Any]) -> dict[str, Any]:
+    """The state with the sha256 of its canonical JSON as ``digest``: what a checkpoint's JSON file holds."""
+    plain = {name: value for name, value in state.items() if name != "digest"}
+    return plain | {"digest": hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()}
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -83,11 +90,14 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         state = json.loads(path.read_text())
         data = path.with_suffix(".safetensors").read_bytes()
-        written, known = state["sha256"], state["format"]
+        written, known = state["sha256"], int(state["format"])
+        whole = known > FORMAT or sealed(state)["digest"] == state.pop("digest")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BrokenCheckpoint(f"{path} is torn or not a checkpoint ({error}); resume from an earlier one") from error
     if known > FORMAT:
         raise BrokenCheckpoint(f"{path} has format {known}, this version reads up to {FORMAT}: update the package")
+    if not whole:
+        raise BrokenCheckpoint(f"{path} was altered or is torn; resume from an earlier one")
     if hashlib.sha256(data).hexdigest() != written:
         raise BrokenCheckpoint(f"{path.with_suffix('.safetensors')} was altered or is torn; resume from an earlier one")
     try:
@@ -121,17 +131,16 @@ def write_back(run: Run, state: dict[str, Any], tensors: dict[str, Tensor], path
         raise ValueError(f"{path} was made with {state['blocks']} micro-batches a step, this run has {run.blocks}")
     before = sum(act.steps for act in run.acts[: state["act"]])
     if before + state["act_step"] != state["step"] or state["act_step"] > run.acts[state["act"]].steps:
-        raise ValueError(f"{path} stands at step {state['act_step']} of act {state['act'] + 1} and {state['step']} in all, "
-                         f"this run's acts have {[act.steps for act in run.acts]} steps: give the steps it was born with")
+        raise ValueError(f"{path} stands at step {state['act_step']} of act {state['act'] + 1}; "
+                         f"here acts have {[act.steps for act in run.acts]} steps: give the steps of its birth")
     run.changes, run.seed = list(state["changes"]), state["seed"]
     run.enter(state["act"], restoring=True)
     run.step, run.act_step = state["step"], state["act_step"]
     if run.counter is not None:
         run.counter.calls = state["teacher_calls"]
     own = tensors_of(run)
-    nets = {name for name in own if name.startswith("nets/")}
-    wrong = {n for n in nets if n not in tensors or own[n].shape != tensors[n].shape} | {
-        n for n in tensors if n.startswith("nets/") and n not in own}
+    wrong = {n for n in own if n not in tensors or own[n].shape != tensors[n].shape} | {
+        n for n in tensors if not n.startswith("optimizer/") and n not in own}
     if wrong:
         raise ValueError(f"{path} belongs to another run: {sorted(wrong)[0]} does not fit (and {len(wrong) - 1} more)")
     for name, net in {**{n: run.nets[n] for n in run.nets if n not in run.given}, **run.averages}.items():

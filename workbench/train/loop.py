@@ -19,7 +19,7 @@ PATIENCE = 3  # non-finite steps in a row that end a run
 
 
 def train(run: Run, until: int | None = None) -> Iterator[Stepped]:
-    """Step the run to its end, or to ``until`` steps since birth. At every yield the run is whole: save, fork or look."""
+    """Step the run to its end, or to ``until`` steps since birth; at every yield it is whole: save, fork or look."""
     end = run.steps if until is None else min(until, run.steps)
     while run.step < end:
         act, batches = run.acts[run.act].name, [run.data.at(run.step, block) for block in run.place.blocks(run.blocks)]
@@ -37,7 +37,11 @@ def take(run: Run, index: int, batches: list) -> Taken:
     update, weights = run.updates[index], run.learners[index]
     for weight in weights:
         weight.grad = None
-    for block, batch in zip(run.place.blocks(run.blocks), batches, strict=True):
+    blocks = run.place.blocks(run.blocks)
+    if not weights and run.place.world > 1:  # a memory is filled by all micro-batches, on every process alike
+        blocks = range(run.blocks)
+        batches = [run.data.at(run.step, block) for block in blocks]
+    for block, batch in zip(blocks, batches, strict=True):
         now = run.now(index, block)
         with torch.set_grad_enabled(bool(weights)), run.place.autocast():
             loss = update.loss(run.views, batch, now)
@@ -88,7 +92,7 @@ def check(run: Run, taken: tuple[Taken, ...]) -> None:
     """Raise Diverged after PATIENCE non-finite steps in a row."""
     if float(max(run.bad_streak)) < PATIENCE:
         return
-    worst = next((one for one in taken if not torch.isfinite(one.grad_norm)), taken[-1])
+    worst = next((one for one in taken if float(run.bad_streak[one.update]) >= PATIENCE), taken[-1])
     parts = [name for name, value in worst.loss.parts.items() if not torch.isfinite(value)] or ["gradient"]
     raise Diverged(
         f"diverged at step {run.step}: non-finite {', '.join(parts)} of the update of {', '.join(worst.trains)} "
@@ -102,7 +106,8 @@ def bad_times(loss: Loss) -> str:
     if "t" not in loss.seen:
         return ""
     t = loss.seen["t"]
-    rows = [~torch.isfinite(v).reshape(len(t), -1).all(1) for k, v in loss.seen.items() if k != "t" and len(v) == len(t)]
+    others = [value for name, value in loss.seen.items() if name != "t" and len(value) == len(t)]
+    rows = [~torch.isfinite(value).reshape(len(t), -1).all(1) for value in others]
     bad = torch.stack(rows).any(0) if rows else torch.zeros_like(t, dtype=torch.bool)
     t = t[bad] if bool(bad.any()) else t
     return f" at t in [{float(t.min()):.4g}, {float(t.max()):.4g}]"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -53,19 +54,23 @@ class Run:
         self.place = place or Place()
         self.folder = Path(folder) if folder else None
         self.acts: tuple[Act, ...] = acts_of(method, steps)
+        for act in self.acts:
+            if act.steps < 1:
+                raise ValueError(f"act {act.name!r} gets none of the {steps} steps: give more, or it a larger share")
         self.steps = sum(act.steps for act in self.acts)
         has_extras = hasattr(method, "extras")
         extras = method.extras(nets.get("teacher"), nets["student"], data.at(0, 0)) if has_extras else {}
         self.given = {name for name in nets if name != "student"}
         self.nets = {name: net.to(self.place.device) for name, net in {**nets, **extras}.items()}
-        trained = {name for act in self.acts for update in act.method.updates() for name in update.trains}
+        everywhere = [update for act in self.acts for update in act.method.updates()]
+        trained = {name for update in everywhere for name in update.trains}
         for name in sorted(trained - self.nets.keys()):
             raise ValueError(f"an update trains {name!r}, which is not among the nets {sorted(self.nets)}")
         for name, net in self.nets.items():
             if name not in trained:
                 net.requires_grad_(False).eval()
         self.averages: dict[str, nn.Module] = {}
-        for name in {f"{u.trains[0]}.average{i}" for a in self.acts for u in a.method.updates() for i in decays(u)}:
+        for name in sorted({f"{update.trains[0]}.average{i}" for update in everywhere for i in decays(update)}):
             self.averages[name] = frozen_copy(self.nets[name.split(".average")[0]])
         self.step, self.act, self.act_step = 0, -1, 0
         self.changes: list[dict[str, Any]] = []
@@ -91,8 +96,8 @@ class Run:
         self.learners = [self.weights(update.trains) for update in self.updates]
         chosen = [id(p) for learners in self.learners for p in learners]
         if len(chosen) != len(set(chosen)):
-            raise ValueError(f"two updates of act {now.name!r} train the same weights: merge their losses into one update")
-        self.optimizers = [optimizer(update, learners) for update, learners in zip(self.updates, self.learners, strict=True)]
+            raise ValueError(f"two updates of act {now.name!r} train the same weights: merge their losses into one")
+        self.optimizers = [optimizer(*pair) for pair in zip(self.updates, self.learners, strict=True)]
         self.bad_streak = [torch.zeros((), device=self.place.device) for _ in self.updates]  # non-finite steps in a row
         self.followers = [self.pairs(update) for update in self.updates]
         self.views = self.translated(self.current)
@@ -142,11 +147,19 @@ class Run:
             self.enter(self.act + 1)
 
     def change(self, name: str, value: Any) -> None:
-        """Change a field of the current act's method between two steps; kept, saved and replayed on resume."""
-        if not hasattr(self.current, name):
-            raise ValueError(f"{type(self.current).__name__} has no field {name!r}")
-        self.current = replace(self.current, **{name: value})
-        self.updates = self.current.updates()
+        """Change a field of the current act's method between two steps; kept, saved and replayed on resume.
+
+        ValueError for an unknown field, and for a change of who learns or of how many averages there are.
+        """
+        known = [f.name for f in fields(self.current)]
+        if name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0)[0]
+            raise ValueError(f"{type(self.current).__name__} has no field {name!r}; did you mean {near!r}?")
+        changed = replace(self.current, **{name: value})
+        before, after = ([(u.trains, decays(u)) for u in method.updates()] for method in (self.current, changed))
+        if before != after:
+            raise ValueError(f"{name} = {value!r} changes which nets learn or are averaged: start a new run for that")
+        self.current, self.updates = changed, changed.updates()
         self.changes.append({"act": self.act, "act_step": self.act_step, "name": name, "value": value})
 
     def student(self, average: bool = True) -> nn.Module:

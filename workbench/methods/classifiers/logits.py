@@ -32,7 +32,8 @@ class LogitMatching:
         said = nets["student"](batch.x)  # [B, K]
         soft = softened_kl(said, told, self.temperature)
         hard = cross_entropy(said, batch.y)
-        return Loss((1 - self.hard) * soft + self.hard * hard, dict(soft=soft, hard=hard), dict(target=told, guess=said))
+        total = (1 - self.hard) * soft + self.hard * hard
+        return Loss(total, dict(soft=soft, hard=hard), dict(target=told, guess=said))
 
 
 def softened_kl(said: torch.Tensor, told: torch.Tensor, temperature: float) -> torch.Tensor:

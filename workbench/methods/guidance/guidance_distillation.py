@@ -22,10 +22,10 @@ from workbench.types import Act, Average, Count, Loss, Positive, Unit, Update
 
 @dataclass(frozen=True)
 class GuidanceDistillation:
-    """Stage 1 regresses the guided teacher at any scale; stage 2 halves the steps from ``start_steps`` to ``end_steps``.
+    """Stage 1 regresses the guided teacher at any scale; stage 2 halves its steps, ``start_steps`` to ``end_steps``.
 
     ``first_stage`` is the share of steps for stage 1; with ``start_steps`` = 0 it is all there is. ``embed`` = False
-    is the ablation that knows one scale only, ``guidance_max``. Departs: continuous t in stage 1, VP cosine by angle.
+    is the ablation that knows one scale only, ``guidance_max``.
     """
 
     process: Process = VpCosine()
@@ -53,16 +53,20 @@ class GuidanceDistillation:
         first = max(int(self.first_stage * steps), 1)
         rule = lambda n, guide: replace(self, steps=n, guide="previous")  # noqa: E731
         later = halving_acts(rule, self.start_steps, self.end_steps, steps - first, take_over)
-        return (Act("guidance", replace(self, steps=0), first), replace(later[0], enter=take_over), *later[1:])
+        alone = replace(self, start_steps=0, steps=0)
+        return (Act("guidance", alone, first), replace(later[0], enter=take_over), *later[1:])
 
     def updates(self):
         return (Update(("student",), self.loss, cosine(self.lr), average=ramped(self.ema)),)
 
     def sampler(self):
-        return Sampler(Euler(), "uniform", self.end_steps if self.start_steps else 64)
+        if not self.start_steps:
+            return Sampler(Euler(), "uniform", 64)
+        return Sampler(Euler(), "uniform", self.steps or self.end_steps, only=True)
 
     def loss(self, nets, batch, now):
-        scale = self.guidance_max - (self.guidance_max - self.guidance_min) * uniform(len(batch.x), now, "scale") * self.embed
+        share = uniform(len(batch.x), now, "scale") * self.embed
+        scale = self.guidance_max - (self.guidance_max - self.guidance_min) * share  # [B]
         if self.steps:
             t, m, s = two_step_times(self.process, self.steps, len(batch.x), now)  # [B] each
         else:

@@ -12,7 +12,7 @@ from workbench.noise.times import SPACINGS, from_sigma, karras_sigmas
 
 
 @lru_cache(maxsize=256)
-def levels(process: Process, steps: int, spacing: str = "karras", device: torch.device = torch.device("cpu")) -> Tensor:
+def levels(process: Process, steps: int, spacing: str = "karras", device: torch.device | str = "cpu") -> Tensor:
     """(steps + 1,) times falling from t_max to 0."""
     return SPACINGS[spacing](process, steps).float().to(device)
 

@@ -41,7 +41,7 @@ def halving_acts(rule: Callable[[int, str], object], start: int, end: int, steps
     The first act follows the "teacher", each later one the "previous" student, which ``enter`` copies.
     """
     counts = [start >> i for i in range((start // end).bit_length())]
-    if counts[-1] != end or any(a != 2 * b for a, b in zip(counts, counts[1:], strict=False)):
+    if not counts or counts[-1] != end or any(a != 2 * b for a, b in zip(counts, counts[1:], strict=False)):
         raise ValueError(f"start_steps must be end_steps times a power of two, got {start} and {end}")
     if steps < len(counts):
         raise ValueError(f"{len(counts)} halvings need at least as many training steps, got {steps}")

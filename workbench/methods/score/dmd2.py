@@ -1,6 +1,6 @@
 """Distribution matching: the generator follows the difference of two scores, the data's and its own samples'.
 
-Improved Distribution Matching Distillation (DMD2), arXiv 2405.14867, section 4; the score difference is DMD's, 2311.18828.
+Improved Distribution Matching Distillation (DMD2), arXiv 2405.14867, section 4; score difference of DMD, 2311.18828.
 """
 
 from __future__ import annotations
@@ -62,11 +62,12 @@ class Dmd2:
                        average=ramped(self.ema), optimizer=adam))
 
     def sampler(self):
-        return Sampler(Consistency(), "trig", self.num_inference_steps)
+        return Sampler(Consistency(), "trig", self.num_inference_steps, only=True)
 
     def generate(self, nets, batch, now):
         """x (B, ...) from a random step of the student's own chain; only that step carries gradient."""
-        student, grid, b = nets["student"], levels(self.process, self.num_inference_steps, "trig", now.device), len(batch.x)
+        student, b = nets["student"], len(batch.x)
+        grid = levels(self.process, self.num_inference_steps, "trig", now.device)
         turn = one_integer(0, self.num_inference_steps, now, "turn")
         x = self.process.prior(noise_like(batch.x, now, "start"))
         if turn and not self.backward_simulation:

@@ -46,8 +46,8 @@ class ConsistencyTraining:
 
     def grid(self, now):
         """N(k) = min(s0 2^floor(k / K'), s1) + 1 levels, K' = floor(K / (log2 floor(s1 / s0) + 1)) (eq. 14)."""
-        doublings = math.floor(math.log2(max(self.end_grid // self.start_grid, 1)))
-        each = max(now.steps // (doublings + 1), 1)
+        doublings = math.log2(max(self.end_grid // self.start_grid, 1))
+        each = max(math.floor(now.steps / (doublings + 1)), 1)
         return min(self.start_grid * 2 ** (now.step // each), self.end_grid) + 1
 
     def loss(self, nets, batch, now):

@@ -11,7 +11,6 @@ import torch
 
 from workbench.methods.parts.distances import square
 from workbench.methods.parts.draws import noise_like
-from workbench.methods.parts.imitation import after_imitation, go_on, imitation
 from workbench.methods.parts.schedules import cosine, ramped
 from workbench.methods.parts.tangent import Tangent, along
 from workbench.nets.heads import Uncertainty
@@ -27,8 +26,7 @@ class ContinuousConsistency:
 
     ``distil`` = False trains without a teacher (sCT: the data pair's velocity). ``tangent_warmup`` is the share of
     steps over which the unstable part of the tangent comes in (r), ``tangent_norm`` the c of g / (|g| + c), 0 = off.
-    ``mean`` and ``std`` shape log(sigma) of the noise level. ``imitate`` is the share of steps that first fit the
-    student to the teacher, where it could not be born as its copy.
+    ``mean`` and ``std`` shape log(sigma) of the noise level, sigma = sigma_data tan t.
     """
 
     process: Process = TrigFlow()
@@ -40,19 +38,12 @@ class ContinuousConsistency:
     std: Positive = 1.4
     ema: Average = 0.999
     lr: Positive = 1e-3
-    imitate: Unit = 0.0
-    stage: str = "tangent"
     form = "F"
 
     def extras(self, teacher, student, example):
         return {"uncertainty": Uncertainty()}
 
-    def acts(self, steps):
-        return after_imitation(self, steps, "tangent", go_on("student"))
-
     def updates(self):
-        if self.stage == "imitate":
-            return imitation(self, self.ema)
         return (Update(("student", "uncertainty"), self.loss, cosine(self.lr), average=ramped(self.ema)),)
 
     def sampler(self):
@@ -69,13 +60,13 @@ class ContinuousConsistency:
         student = lambda x, level: nets["student"](x, level, None, y)  # noqa: E731
         # d F / dt times cos t sin t, which tames the time derivative at both ends
         old, slope = along(student, x_t, t, cos * sin * dx, torch.cos(t) * torch.sin(t), self.tangent)
-        warm = min(1.0, now.step / (self.tangent_warmup * now.steps + 1e-9))
+        warm = min(1.0, now.step / (self.tangent_warmup * now.steps)) if self.tangent_warmup else 1.0
         g = -cos * cos * (sd * old - dx) - warm * (cos * sin * x_t + sd * slope)
         if self.tangent_norm:
             size = g.flatten(1).norm(dim=1).div(g[0].numel() ** 0.5)
             g = g / (spread(size, g) + self.tangent_norm)
         guess = nets["student"](x_t, t, cond=y)
         gap, weight = square(guess, old + g) / g[0].numel(), nets["uncertainty"](t)
-        total = (torch.exp(-weight) / (sd * torch.tan(t)) * gap + weight).mean()
+        total = (torch.exp(-weight) * gap + weight).mean()
         parts = dict(tangent=gap.mean(), tangent_norm=g.detach().flatten(1).norm(dim=1).mean())
         return Loss(total, parts, dict(x_t=x_t, t=t, target=old + g, guess=guess))

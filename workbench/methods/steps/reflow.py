@@ -15,7 +15,7 @@ from workbench.methods.parts.draws import integers, noise_like, uniform
 from workbench.methods.parts.grids import levels
 from workbench.methods.parts.schedules import cosine, ramped
 from workbench.nets.clone import clone
-from workbench.noise import LinearFlow, Process, from_x0, to_x0
+from workbench.noise import LinearFlow, Process, from_x0, spread, to_x0
 from workbench.solvers import Euler, Heun, Sampler, Solver
 from workbench.types import Act, Average, Count, Loss, Positive, Unit, Update
 
@@ -26,21 +26,22 @@ class PairStore(nn.Module):
     The line of an end passes at t_max through the very start that a flow carried there, wherever t_max lies.
     """
 
-    def __init__(self, pairs: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, pairs: int, shape: tuple[int, ...], labelled: bool) -> None:
         super().__init__()
+        self.labelled = labelled
         self.register_buffer("noise", torch.zeros(pairs, *shape))
         self.register_buffer("end", torch.zeros(pairs, *shape))
-        self.register_buffer("label", torch.full((pairs,), -1))
+        self.register_buffer("label", torch.zeros(pairs, dtype=torch.long))
 
     def put(self, place: slice, noise, end, label) -> None:
         self.noise[place], self.end[place] = noise, end
-        if label is not None:
+        if self.labelled:
             self.label[place] = label
 
     def draw(self, i):
         """(noise, end, label or None) at indices i (B,)."""
         label = self.label[i]
-        return self.noise[i], self.end[i], None if int(self.label[0]) < 0 else label
+        return self.noise[i], self.end[i], label if self.labelled else None
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Reflow:
     ``reflows`` = 0 distils the teacher's own pairs: the ablation. ``pair_steps`` solver steps make a pair.
     ``distil_share`` is the share of the training steps that the one-step student gets (1 when reflows = 0); at 0 the
     programme ends with the straightened flow.
-    ``shape`` is that of one sample and ``fill`` the pairs made per filling step.
+    ``fill`` pairs are made per filling step.
     """
 
     process: Process = LinearFlow()
@@ -67,25 +68,26 @@ class Reflow:
     form = "velocity"
 
     def extras(self, teacher, student, example):
-        return {"pairs": PairStore(self.pairs, example.x.shape[1:]), "flow": clone(student)}
+        return {"pairs": PairStore(self.pairs, example.x.shape[1:], example.y is not None), "flow": clone(student)}
 
     def acts(self, steps):
         filling = -(-self.pairs // self.fill)
-        training = steps - (self.reflows + (self.distil_share > 0)) * filling
+        training = steps - (self.reflows + (self.distil_share > 0 or not self.reflows)) * filling
         if training < self.reflows + 1:
             raise ValueError(f"{steps} steps do not even fill {self.reflows + 1} pair stores of {self.pairs}: "
                              f"raise steps or fill (now {self.fill}), or lower pairs")
         distil = int(training * self.distil_share) if self.reflows else training
         acts, source = [], "teacher"
         for i in range(self.reflows):
+            kept = keep_flow if i else None
             flow = (training - distil) * (i + 1) // self.reflows - (training - distil) * i // self.reflows
-            acts += [Act(f"pairs {i + 1}", replace(self, stage="pairs", source=source), filling),
-                     Act(f"reflow {i + 1}", replace(self, stage="reflow"), flow, keep_flow if i else None)]
+            acts += [Act(f"pairs {i + 1}", replace(self, stage="pairs", source=source), filling, kept),
+                     Act(f"reflow {i + 1}", replace(self, stage="reflow"), flow)]
             source = "flow"
-        last = keep_flow if self.reflows else None
         if not distil:
             return tuple(acts)
-        return (*acts, Act("pairs", replace(self, stage="pairs", source=source), filling, last), Act("distil", self, distil))
+        last = replace(self, stage="pairs", source=source)
+        return (*acts, Act("pairs", last, filling, keep_flow if self.reflows else None), Act("distil", self, distil))
 
     def updates(self):
         if self.stage == "pairs":
@@ -93,7 +95,8 @@ class Reflow:
         return (Update(("student",), self.loss, cosine(self.lr), average=ramped(self.ema)),)
 
     def sampler(self):
-        return Sampler(Euler(), "uniform", 1)
+        straight = self.distil_share > 0 or not self.reflows  # else the flow itself is what comes out
+        return Sampler(Euler(), "uniform", 1, only=self.stage == "distil" and straight)
 
     def make_pairs(self, nets, batch, now):
         """Fill the next stretch of the store: starts from the prior, carried to their ends."""
@@ -114,13 +117,15 @@ class Reflow:
         """Velocity of straight lines between pairs; the one-step student sees them at t_max alone."""
         noise, end, label = nets["pairs"].draw(integers(0, self.pairs, len(batch.x), now))
         straight = self.stage == "distil"
-        t = torch.full((len(end),), self.process.t_max) if straight else self.process.t_max * uniform(len(end), now)
+        share = 1 - uniform(len(end), now)  # (0, 1]: a velocity has no limit at t = 0
+        t = self.process.t_max * (torch.ones_like(share) if straight else share)
         x_t = self.process.add_noise(end, t, noise)  # [B, ...]; at t_max the start of the pair
         guess = nets["student"](x_t, t, cond=label)  # velocity [B, ...]
         if straight:
             x0, target = to_x0(guess, "velocity", self.process, x_t, t), end
         else:
-            x0, target = guess, noise - end
+            alpha_rate, sigma_rate = self.process.rates(spread(t, end))
+            x0, target = guess, alpha_rate * end + sigma_rate * noise
         total = square(x0, target).mean()
         return Loss(total, {self.stage: total}, dict(x_t=x_t, t=t, target=target, guess=x0))
 

@@ -71,11 +71,12 @@ class ConsistencyTrajectory:
                 teacher = lambda x, level, to=None: nets["teacher"](x, level, cond=y)  # noqa: E731
                 moved = self.solver.step(teacher, self.process, x_u, u, grid[i + k], memory)
                 x_u, u, memory = moved.x_s, grid[i + k], moved.memory
-            target = self.to_zero(slow, torch.where(self.wide(s < u, x_u), self.safe_hop(slow, x_u, u, s, y), x_u), s, zero, y)
+            x_s = torch.where(self.wide(s < u, x_u), self.safe_hop(slow, x_u, u, s, y), x_u)
+            target = self.to_zero(slow, x_s, s, zero, y)
         guess = self.to_zero(slow, self.hop(student, x_t, t, s, y), s, zero, y)
         level = log_normal(self.process, b, now.rng("anchor_time"))
         x_a = self.process.add_noise(batch.x, level, noise_like(batch.x, now, "anchor_noise"))
-        parts = dict(consistency=DISTANCES[self.distance](guess, target).mean())
+        parts = dict(consistency=DISTANCES[self.distance](guess, target).mean() / guess[0].numel())
         if self.anchor:
             parts["anchor"] = denoising(student(x_a, level, level, cond=y), batch.x, self.process, level)
         if self.gan:
@@ -96,7 +97,8 @@ class ConsistencyTrajectory:
 
     def judged(self, nets, x, now, y):
         """Logits (B,) of samples x at a low, random noise level."""
-        t = self.process.time(torch.ones(len(x)), self.process.sigma_data * (0.05 + 0.45 * uniform(len(x), now, "judge_time")))
+        share = uniform(len(x), now, "judge_time")
+        t = self.process.time(torch.ones_like(share), self.process.sigma_data * (0.05 + 0.45 * share))
         return nets["judge"](nets["teacher"], self.process.add_noise(x, t, noise_like(x, now, "judge_noise")), t, y)
 
     def judge_loss(self, nets, batch, now):

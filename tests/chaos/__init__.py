@@ -1,0 +1,1 @@
+"""Runs killed at random moments and resumed: ``python -m tests.chaos``."""

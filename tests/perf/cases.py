@@ -1,0 +1,127 @@
+"""What is compared with what: pairs of generators that do the same work, the engine's and the one written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tests.perf import bare
+from workbench import benches
+from workbench.benches.assemble import fitted
+from workbench.benches.training import DrawnData
+from workbench.methods.score.dmd2 import Dmd2
+from workbench.methods.steps.consistency import ConsistencyDistillation
+from workbench.methods.steps.continuous_consistency import ContinuousConsistency
+from workbench.methods.steps.trajectory import ConsistencyTrajectory
+from workbench.nets.unet import UNet
+from workbench.noise import Edm
+from workbench.noise.times import karras
+from workbench.randomness import Key
+from workbench.record.session import session
+from workbench.solvers import Heun, walk
+from workbench.train.loop import train
+from workbench.train.run import Run
+
+STEPS = 20_000  # of a training: more than any measurement takes
+METHODS = {"consistency": ConsistencyDistillation(), "scm": ContinuousConsistency(), "ctm": ConsistencyTrajectory(),
+           "dmd2": Dmd2()}
+LOOPS = {"consistency": bare.consistency, "scm": bare.scm, "ctm": bare.ctm, "dmd2": bare.dmd2}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A stand-in for the digits bench that needs no training: its shapes and U-Nets, a teacher of random weights."""
+
+    sigma_data: float = 0.5
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+
+    def process(self, kind: type) -> Any:
+        return kind(self.sigma_min, self.sigma_max, self.sigma_data)
+
+    def data(self, seed: int, batch_size: int) -> DrawnData:
+        generator = Key(seed).generator("pictures")
+        x = self.sigma_data * torch.randn(512, 1, 8, 8, generator=generator)
+        return DrawnData(x, torch.arange(512) % 10, seed, batch_size)
+
+    def teacher(self) -> nn.Module:
+        net = self.student(7)
+        with torch.no_grad():
+            for number, weight in enumerate(net.parameters()):
+                if not bool(weight.any()):  # layers born as zeros would hide what lies before them
+                    weight.normal_(std=0.02, generator=Key(number).generator("teacher"))
+        return net.requires_grad_(False).eval()
+
+    def student(self, seed: int, second_time: bool = False) -> nn.Module:
+        return UNet(num_classes=10, second_time=second_time, sigma_data=self.sigma_data, seed=seed)
+
+
+def bench(name: str) -> Any:
+    return benches.load("gmm2d") if name == "mlp" else Pictures()
+
+
+def run_of(net: str, method: str, batch_size: int, folder: Path | None = None, seed: int = 0) -> Run:
+    """The engine's training of a method on the 36k-parameter MLP of gmm2d ("mlp") or the 0.7M U-Net ("unet")."""
+    place, rule = bench(net), METHODS[method]
+    wants = {"second_time": True} if getattr(rule, "second_time", False) else {}
+    nets = {"teacher": place.teacher(), "student": place.student(seed, **wants)}
+    return Run(fitted(rule, place), nets, place.data(seed, batch_size), seed=seed, steps=STEPS, folder=folder)
+
+
+def task_of(net: str, method: str, batch_size: int, seed: int = 0) -> bare.Task:
+    """The same training for a loop written by hand."""
+    place, wants = bench(net), {"second_time": True} if method == "ctm" else {}
+    teacher, sd = place.teacher(), place.sigma_data
+    if net == "unet":
+        teacher = speaks_x0(teacher, sd)
+    elif method == "scm":
+        teacher = speaks_f(teacher, sd)
+    return bare.Task(teacher, place.student(seed, **wants), place.data(seed, batch_size), sd, place.sigma_min,
+                     place.sigma_max, STEPS, seed)
+
+
+def speaks_x0(net: nn.Module, sd: float) -> Callable[..., Tensor]:
+    return lambda x, sigma, _=None, cond=None: bare.denoise(net, sd, x, sigma, cond)
+
+
+def speaks_f(mixture: nn.Module, sd: float) -> Callable[..., Tensor]:
+    """TrigFlow's F of an exact denoiser that speaks x0 of (x, sigma)."""
+
+    def f(x: Tensor, t: Tensor, _: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
+        cos, sin = bare.wide(torch.cos(t), x), bare.wide(torch.sin(t), x)
+        return (cos * x - mixture(x / cos, sd * torch.tan(t), None, cond)) / (sd * sin)
+
+    return f
+
+
+def engine_losses(run: Run) -> Iterator[tuple[Tensor, ...]]:
+    for stepped in train(run):
+        yield tuple(taken.loss.total for taken in stepped.taken)
+
+
+def recorded(net: str, method: str, batch_size: int, folder: Path) -> Iterator[Any]:
+    """The engine under its recorder at the default rhythm: a reading each 10 steps, a checkpoint each 500."""
+    return session(run_of(net, method, batch_size, folder), {"bench": net, "method": method})
+
+
+def walks(batch_size: int = 512, levels: int = 18) -> tuple[Iterator[Tensor], Iterator[Tensor]]:
+    """(recorded walks, plain samplings): Heun from the same noise through the same MLP, every frame kept or none."""
+    place = bench("mlp")
+    net, process = place.student(0).requires_grad_(False), place.process(Edm)
+    x_T, grid = process.prior(place.start(batch_size, 0)[0]), karras(place.process(Edm), levels)
+
+    def recorded_walks() -> Iterator[Tensor]:
+        while True:
+            frames = list(walk(net, process, Heun(), grid, x_T))
+            yield frames[-1].x_t
+
+    def plain() -> Iterator[Tensor]:
+        while True:
+            yield bare.sample(net, place.sigma_data, grid, x_T)
+
+    return recorded_walks(), plain()

@@ -1,0 +1,59 @@
+"""``bench`` and ``teacher``: what there is before any distilling."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from workbench import benches
+from workbench.cells.draw import limits, pictures, points, sheet
+from workbench.cells.model import Model
+from workbench.cells.show import panel
+from workbench.cells.style import DATA, TEACHER, bare, canvas, drawing
+from workbench.solvers import SOLVERS, Sampler
+from workbench.teachers.guidance import Guided
+
+
+def bench(name: str, **settings: Any) -> Any:
+    """Load a bench and show its data. ValueError for an unknown name, with the nearest."""
+    found = benches.load(name, **settings)
+    show_samples(found, {"data": (found.data(0, samples_shown(found)).at(0).x, DATA)}, f"{name} data")
+    return found
+
+
+def teacher(
+    bench: Any, *, num_inference_steps: int = 32, solver: str = "heun", guidance_scale: float = 1.0, seed: int = 0
+) -> Model:
+    """The bench's teacher, trained now if it was not before, and samples of it at many steps beside the data."""
+    started = time.perf_counter()
+    net = bench.teacher()
+    print(f"teacher ready after {time.perf_counter() - started:.1f} s", flush=True)
+    net = net if guidance_scale == 1 or bench.num_classes is None else Guided(net, guidance_scale)
+    model = Model("teacher", bench, net, Sampler(SOLVERS[solver](), "karras", num_inference_steps))
+    noise, cond = bench.start(samples_shown(bench), seed)
+    drawn = {
+        "data": (bench.data(0, len(noise)).at(0).x, DATA),
+        model.name: (model.sample(noise, cond, seed=seed), TEACHER),
+    }
+    show_samples(bench, drawn, "teacher samples")
+    return model
+
+
+def samples_shown(bench: Any) -> int:
+    return 40 if pictures(bench) else 1000
+
+
+@drawing
+def show_samples(bench: Any, drawn: dict[str, tuple[Any, str]], name: str) -> None:
+    """One panel a batch: name -> (samples (B, ...), colour), side by side."""
+    low, high = limits(bench)
+    width = 4.4 if pictures(bench) else 3.2
+    figure, (axes,) = canvas(1, len(drawn), size=(width * len(drawn), 2.5 if pictures(bench) else 3.1))
+    for axis, (title, (x, colour)) in zip(axes, drawn.items(), strict=True):
+        if pictures(bench):
+            sheet(bare(axis), x, 10, low, high)
+        else:
+            points(axis, x, low, high, colour)
+            axis.set(xlabel="x1 (data units)", ylabel="x2 (data units)")
+        axis.set_title(title, color=colour)
+    panel(figure, name)

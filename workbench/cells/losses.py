@@ -1,0 +1,69 @@
+"""``losses``: every part of every update over the steps, its gradient norm, and the error by noise level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.ticker import NullFormatter
+
+from workbench.cells.model import Model, listed
+from workbench.cells.show import panel
+from workbench.cells.style import CRITIC, STUDENT, canvas, drawing
+from workbench.record.store import read_events
+
+Series = dict[str, list[tuple[int, float]]]
+
+
+def losses(models: Model | Sequence[Model]) -> dict[str, Series]:
+    """Show the recorded readings of one run or several; returns name -> series -> [(step, value)]."""
+    found = {}
+    for model in listed(models):
+        if model.run is None:
+            raise ValueError(f"{model.name} was not distilled here: losses are of students")
+        found[model.name] = series(read_events(model.run.folder, "step"))
+        show(model.name, found[model.name])
+    return found
+
+
+def series(events: Any) -> Series:
+    """``<who>: <part>`` and ``<who>: gradient norm`` over the steps; who is the update's learners."""
+    found: Series = {}
+    for event in events:
+        for update in event["updates"]:
+            who = ", ".join(update["trains"]) or "memory"
+            for part, value in {**update["parts"], "gradient norm": update["grad_norm"]}.items():
+                if value is not None:
+                    found.setdefault(f"{who}: {part}", []).append((event["step"], value))
+    return found
+
+
+def smooth(values: Sequence[float], window: int) -> list[float]:
+    """Mean of the last ``window`` values, at each."""
+    return [sum(values[max(0, i + 1 - window) : i + 1]) / min(i + 1, window) for i in range(len(values))]
+
+
+@drawing
+def show(name: str, lines: Series) -> None:
+    columns = min(4, len(lines))
+    rows = -(-len(lines) // columns)
+    figure, axes = canvas(rows, columns, size=(2.5 * columns, 1.9 * rows))
+    flat = [axis for row in axes for axis in row]
+    for axis, (title, points) in zip(flat, lines.items(), strict=False):
+        steps, values = [step for step, _ in points], [value for _, value in points]
+        colour = STUDENT if title.startswith("student") else CRITIC
+        axis.plot(steps, values, color=colour, alpha=0.3, linewidth=0.8)
+        axis.plot(steps, smooth(values, max(1, len(values) // 12)), color=colour)
+        settled = values[len(values) // 10 :]
+        if min(values) > 0 and max(settled) > 20 * min(settled):
+            axis.set_yscale("log")
+            axis.yaxis.set_minor_formatter(NullFormatter())
+        axis.set_title(title, color=colour)
+        axis.grid(alpha=0.2, linewidth=0.5)
+    for axis in flat[len(lines) :]:
+        axis.set_visible(False)
+    for axis in flat[max(0, len(lines) - columns) : len(lines)]:
+        axis.set_xlabel("step")
+    title = f"{name}: what each update sees (faint: as recorded, bold: running mean)"
+    figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+    panel(figure, f"{name} losses", lines)

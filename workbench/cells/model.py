@@ -1,0 +1,101 @@
+"""What the verbs hand to each other: a net with all that is needed to sample it, and its name and colour."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from workbench.benches.assemble import generate
+from workbench.benches.bench import Generated
+from workbench.cells.style import MARKERS, STUDENTS, TEACHER
+from workbench.noise import Process
+from workbench.randomness import Key
+from workbench.solvers import Sampler, walk
+from workbench.train.run import Run
+from workbench.types import Frame
+
+
+@dataclass(frozen=True)
+class Model:
+    """A teacher (``run`` is None) or the student of a run, on its bench. ``guidance_scale`` None: off."""
+
+    name: str
+    bench: Any
+    net: Any
+    sampler: Sampler
+    run: Run | None = None
+    guidance_scale: float | None = None
+
+    @property
+    def process(self) -> Process:
+        """The process it is sampled in: the method's, else the net's own."""
+        return (self.run and getattr(self.run.method, "process", None)) or self.net.process
+
+    def at(self, num_inference_steps: int) -> Model:
+        """The same model, sampled in this many steps."""
+        return replace(self, sampler=Sampler(self.sampler.solver, self.sampler.spacing, num_inference_steps))
+
+    def frames(
+        self, noise: Tensor, cond: Tensor | None, num_inference_steps: int | None = None, seed: int = 0
+    ) -> list[Frame]:
+        """Every state of a walk from unit ``noise`` (B, ...): N frames and the sample."""
+        grid = self.sampler.grid(self.process, num_inference_steps)
+        return [
+            *walk(
+                self.net,
+                self.process,
+                self.sampler.solver,
+                grid,
+                self.process.prior(noise),
+                cond=cond,
+                guidance=self.guidance_scale,
+                key=Key(seed),
+            )
+        ]
+
+    def sample(
+        self, noise: Tensor, cond: Tensor | None, num_inference_steps: int | None = None, seed: int = 0
+    ) -> Tensor:
+        """Samples (B, ...) of unit ``noise`` (B, ...)."""
+        return deque(self.frames(noise, cond, num_inference_steps, seed), maxlen=1)[0].x_t
+
+    def generate(self, num_inference_steps: int | None = None, n: int | None = None, seed: int = 0) -> Generated:
+        """``n`` samples to measure, from the bench's start noise."""
+        return generate(
+            self.bench,
+            self.run or self.net,
+            None if self.run else self.sampler,
+            n=n,
+            seed=seed,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=self.guidance_scale,
+        )
+
+
+def listed(models: Model | Sequence[Model]) -> list[Model]:
+    """One model or several, as a list; ValueError when there is none, or when they stand on different benches."""
+    found = [models] if isinstance(models, Model) else list(models)
+    if not found:
+        raise ValueError("give at least one model: w.teacher(...) or w.distil(...)")
+    if len({model.name for model in found}) < len(found):
+        raise ValueError("two models have one name: distil(..., name=...) gives another")
+    if len({model.bench.name for model in found}) > 1:
+        where = ", ".join(f"{model.name} on {model.bench.name}" for model in found)
+        raise ValueError(f"the models stand on different benches: {where}")
+    return found
+
+
+def colours(models: Sequence[Model]) -> dict[str, tuple[str, str]]:
+    """(colour, marker) by model name: teachers black, students blue, each student with a marker of its own."""
+    found, count = {}, 0
+    for model in models:
+        if model.run is None:
+            found[model.name] = (TEACHER, "x")
+        else:
+            found[model.name] = (STUDENTS[count % len(STUDENTS)], MARKERS[count % len(MARKERS)])
+            count += 1
+    return found

@@ -1,0 +1,85 @@
+"""Where a panel goes: under its cell as a still picture, and into the run's folder as a file of the same bytes."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from workbench.files import write_json, write_whole
+
+
+def run_folder() -> Path | None:
+    """The folder of the job that this code runs in; None in a live notebook or a plain script."""
+    chosen = os.environ.get("WORKBENCH_RUN_FOLDER")
+    return Path(chosen) if chosen else None
+
+
+def in_kernel() -> bool:
+    """Whether an IPython kernel shows what we display."""
+    return "ipykernel" in sys.modules and "IPython" in sys.modules
+
+
+def panel(figure: Figure, name: str, numbers: Any = None) -> None:
+    """Show a figure; under a job also keep it, and the ``numbers`` (JSON) it was drawn from, in ``figures/``."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    folder = run_folder()
+    if folder is not None:
+        path = numbered(folder / "figures", name)
+        write_whole(path, buffer.getvalue())
+        if numbers is not None:
+            write_json(path.with_suffix(".json"), numbers)
+    if in_kernel():
+        from IPython.display import Image, display
+
+        display(Image(buffer.getvalue(), width=int(figure.get_figwidth() * 96), alt=name))
+
+
+def numbered(folder: Path, name: str) -> Path:
+    """``folder/NN-name.png`` with the next free number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = [int(path.name[:2]) for path in folder.glob("[0-9][0-9]-*.png")]
+    return folder / f"{max(taken, default=0) + 1:02d}-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}.png"
+
+
+class Table:
+    """Rows under a head, shown as HTML in a notebook and as aligned text elsewhere."""
+
+    def __init__(self, head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
+        self.head, self.rows, self.caption = list(head), [list(row) for row in rows], caption
+
+    def __str__(self) -> str:
+        lines = [self.head, *self.rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.head))]
+        text = [
+            "  ".join(
+                f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}"
+                for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+            )
+            for line in lines
+        ]
+        return "\n".join([line.rstrip() for line in text] + ([self.caption] if self.caption else []))
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in self.head)
+        rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
+        caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def tell(table: Table) -> None:
+    """Show a table under the cell, or print it."""
+    if in_kernel():
+        from IPython.display import display
+
+        display(table)
+    else:
+        print(table)

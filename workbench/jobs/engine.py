@@ -1,0 +1,132 @@
+"""Our papermill engine: true statuses, the notebook saved whole after every cell, no open port, no widget state.
+
+papermill's own marks a cell as completed when its kernel died or its time ran out, and the cells after it too.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+from jupyter_core.paths import jupyter_runtime_dir
+from nbclient.exceptions import CellExecutionError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import Engine, NotebookExecutionManager
+from traitlets.config import Config
+
+from workbench.files import write_whole
+
+SOCKET_PATH = 60  # longest runtime folder that leaves room for a socket's file name (the system's limit is about 100)
+
+
+class Interrupted(RuntimeError):
+    """The run was asked to end by Ctrl-C or by a signal; what was done is kept."""
+
+
+class Record(NotebookExecutionManager):
+    """Keeps the executed notebook on disk in step with the run, and says on stderr where it is."""
+
+    def __init__(self, nb, path: Path, autosave_seconds: int = 10) -> None:
+        self.path, self.began, self.heading = path, time.monotonic(), ""
+        super().__init__(nb, progress_bar=False, autosave_cell_every=autosave_seconds)
+
+    def save(self, **kwargs) -> None:
+        write_whole(self.path, nbformat.writes(self.nb).encode())
+        self.last_save_time = self.now()
+
+    def cell_start(self, cell, cell_index=None, **kwargs) -> None:
+        super().cell_start(cell, cell_index, **kwargs)
+        if cell.cell_type == "markdown":
+            headings = [line.strip("# ") for line in cell.source.splitlines() if line.startswith("#")]
+            self.heading = headings[-1] if headings else self.heading
+        elif cell.source.strip():
+            number = 1 + sum(before.cell_type == "code" for before in self.nb.cells[:cell_index])
+            total = sum(one.cell_type == "code" for one in self.nb.cells)
+            seconds = time.monotonic() - self.began
+            print(f"[{seconds:6.1f} s] cell {number} of {total}: {self.heading}", file=sys.stderr, flush=True)
+
+    def notebook_complete(self, **kwargs) -> None:
+        """Close the times; cells that never ran stay pending (papermill would call them completed)."""
+        self.end_time = self.now()
+        begun = self.start_time or self.end_time
+        self.nb.metadata.papermill["end_time"] = self.end_time.isoformat()
+        self.nb.metadata.papermill["duration"] = (self.end_time - begun).total_seconds()
+        self.save()
+
+
+class Client(PapermillNotebookClient):
+    """Executes the cells; the first signal interrupts the running cell, the second one the run."""
+
+    asked = False
+
+    def papermill_execute_cells(self) -> None:
+        with self.listening():
+            for index, cell in enumerate(self.nb.cells):
+                try:
+                    self.nb_man.cell_start(cell, index)
+                    self.execute_cell(cell, index)
+                except BaseException as error:
+                    self.nb_man.cell_exception(self.nb.cells[index], cell_index=index, exception=error)
+                    if self.asked and isinstance(error, CellExecutionError):
+                        raise Interrupted("interrupted; finished cells and checkpoints are kept") from None
+                    raise
+                finally:
+                    self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
+                if self.asked:
+                    raise Interrupted("interrupted; finished cells and checkpoints are kept")
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Turn SIGINT and SIGTERM into an interrupt of the kernel, where signals can be listened to."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def interrupt(self, number, frame) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        process = getattr(getattr(self.km, "provisioner", None), "process", None)
+        if process is not None:
+            process.send_signal(signal.SIGINT)
+
+
+class WorkbenchEngine(Engine):
+    """Registered with papermill as ``workbench``; ``record_path`` is where the executed notebook is kept."""
+
+    @classmethod
+    def execute_notebook(cls, nb, kernel_name, output_path=None, record_path=None, cell_timeout=None, start_timeout=60,
+                         stdout_file=None, stderr_file=None, **kwargs):
+        path = record_path or output_path
+        if path is None:
+            raise ValueError("the workbench engine keeps the notebook while it runs: give an output path")
+        record = Record(nb, Path(path))
+        record.notebook_start()
+        client = Client(record, kernel_name=kernel_name, timeout=cell_timeout, startup_timeout=start_timeout,
+                        store_widget_state=False, coalesce_streams=True, stdout_file=stdout_file,
+                        stderr_file=stderr_file, config=transport())
+        try:
+            client.execute()
+        finally:
+            record.notebook_complete()
+        return record.nb
+
+
+def transport() -> Config:
+    """Sockets as files where the system has them, so that no port is open; else papermill's default."""
+    config = Config()
+    if sys.platform != "win32" and len(jupyter_runtime_dir()) <= SOCKET_PATH:
+        config.KernelManager.transport = "ipc"
+    return config

@@ -1,0 +1,153 @@
+"""The parameters cell of a notebook: read without running it, and values checked against it before a kernel starts.
+
+A parameter is one assignment of a literal: ``steps: int = 400  # in [1, 100000]: steps of the student``. Its type is
+its annotation, else that of its value; ``in [low, high]`` opening the comment bounds it; the rest of it is the help.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.papers.naming import unknown
+
+KINDS: dict[str, type] = {kind.__name__: kind for kind in (int, float, bool, str, list, tuple, dict)}
+BOUNDS = re.compile(r"^in \[\s*([-+.\w]+)\s*,\s*([-+.\w]+)\s*\]\s*[:,;]?\s*")
+
+
+class BadParameter(ValueError):
+    """A parameter, or a parameters cell, that cannot be used; the sentence names it and the fix."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One named input of a notebook. ``choices`` from a Literal, ``low`` and ``high`` inclusive; None: not bounded."""
+
+    name: str
+    default: Any
+    kind: type | None
+    optional: bool = False
+    choices: tuple[Any, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    help: str = ""
+
+    def check(self, value: Any) -> Any:
+        """The value as this parameter takes it (an int is a float), or BadParameter."""
+        if value is None and self.optional:
+            return None
+        if self.kind is float and type(value) is int:
+            value = float(value)
+        if self.kind is tuple and isinstance(value, list):
+            value = tuple(value)
+        if self.choices:
+            if value not in self.choices:
+                raise BadParameter(unknown(f"value of parameter {self.name}:", str(value), map(str, self.choices)))
+        elif self.kind is not None and type(value) is not self.kind:
+            raise BadParameter(f"parameter {self.name} takes {article(self.kind)}, got {value!r} "
+                               f"({type(value).__name__}); its default is {self.default!r}")
+        if (self.low is not None and not value >= self.low) or (self.high is not None and not value <= self.high):
+            raise BadParameter(f"parameter {self.name} must lie in [{self.low:g}, {self.high:g}], got {value!r}")
+        return value
+
+    def parse(self, text: str) -> Any:
+        """A value typed on the command line: text for a str, else a Python or YAML literal (true, null, 1e-3)."""
+        if self.kind is str and not (self.optional and text in ("None", "null")):
+            return self.check(text)
+        try:
+            value = {"true": True, "false": False, "null": None}[text] if text in ("true", "false", "null") else (
+                ast.literal_eval(text))
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            value = text
+        return self.check(value)
+
+
+def article(kind: type) -> str:
+    return f"an {kind.__name__}" if kind is int else f"a {kind.__name__}"
+
+
+def tagged(notebook: Mapping[str, Any]) -> str:
+    """Source of the one code cell tagged ``parameters``; BadParameter when there is none or more than one."""
+    cells = [cell for cell in notebook["cells"] if "parameters" in cell.get("metadata", {}).get("tags", [])]
+    if len(cells) != 1 or cells[0]["cell_type"] != "code":
+        raise BadParameter(f'the notebook has {len(cells)} cells tagged "parameters" and needs exactly one code cell: '
+                           "tag the cell that assigns its inputs")
+    source = cells[0]["source"]
+    return source if isinstance(source, str) else "".join(source)
+
+
+def read(notebook: Mapping[str, Any]) -> dict[str, Parameter]:
+    """The parameters of a notebook (its JSON), by name and in order; nothing is executed."""
+    source = tagged(notebook)
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise BadParameter(f"the parameters cell is not plain Python (line {error.lineno}: {error.msg})") from None
+    found: dict[str, Parameter] = {}
+    for statement in tree.body:
+        parameter = one(statement, source.splitlines())
+        if parameter is not None:
+            found[parameter.name] = parameter
+    return found
+
+
+def one(statement: ast.stmt, lines: list[str]) -> Parameter | None:
+    """The parameter that a statement of the cell assigns; None for a docstring."""
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        return None
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+    value = getattr(statement, "value", None)
+    if not isinstance(statement, ast.Assign | ast.AnnAssign) or not isinstance(target, ast.Name) or value is None:
+        raise BadParameter(f"line {statement.lineno} of the parameters cell is not `name = literal`: move it elsewhere")
+    try:
+        default = ast.literal_eval(value)
+    except ValueError:
+        raise BadParameter(f"parameter {target.id} is not a literal: write its value out") from None
+    annotation = statement.annotation if isinstance(statement, ast.AnnAssign) else None
+    kind, optional, choices = read_type(annotation, default)
+    comment = comment_after(lines[(statement.end_lineno or statement.lineno) - 1], statement.end_col_offset or 0)
+    bounds = BOUNDS.match(comment)
+    low, high = (float(bounds[1]), float(bounds[2])) if bounds else (None, None)
+    parameter = Parameter(target.id, default, kind, optional or default is None, choices, low, high,
+                          comment[bounds.end():] if bounds else comment)
+    parameter.check(default)
+    return parameter
+
+
+def read_type(annotation: ast.expr | None, default: Any) -> tuple[type | None, bool, tuple[Any, ...]]:
+    """(kind, may be None, choices) of an annotation; without one, the kind of the default."""
+    if annotation is None:
+        return (None if default is None else type(default)), default is None, ()
+    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
+        sides = [annotation.left, annotation.right]
+        named = [side for side in sides if not (isinstance(side, ast.Constant) and side.value is None)]
+        if len(named) == 1:
+            kind, _, choices = read_type(named[0], default)
+            return kind, True, choices
+        return None, len(named) < len(sides), ()
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Literal":
+        choices = ast.literal_eval(annotation.slice)
+        choices = choices if isinstance(choices, tuple) else (choices,)
+        return type(choices[0]), False, choices
+    name = ast.unparse(annotation.value if isinstance(annotation, ast.Subscript) else annotation)
+    if name not in KINDS:
+        kinds = ", ".join(KINDS)
+        raise BadParameter(f"unknown type {name!r} in the parameters cell; use {kinds}, X | None or Literal[...]")
+    return KINDS[name], False, ()
+
+
+def comment_after(line: str, byte_column: int) -> str:
+    rest = line.encode()[byte_column:].decode().strip()
+    return rest[1:].strip() if rest.startswith("#") else ""
+
+
+def settle(parameters: Mapping[str, Parameter], given: Mapping[str, Any], typed: Mapping[str, str]) -> dict[str, Any]:
+    """Checked values of what is ``given`` (from a file) or ``typed`` (as text, stronger); BadParameter otherwise."""
+    for name in [*given, *typed]:
+        if name not in parameters:
+            raise BadParameter(unknown("parameter", name, parameters))
+    values = {name: parameters[name].check(value) for name, value in given.items()}
+    return values | {name: parameters[name].parse(text) for name, text in typed.items()}
