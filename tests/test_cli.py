@@ -32,7 +32,7 @@ def call(monkeypatch, capsys, tmp_path):
 
 def test_every_command_is_listed(call):
     code, out, _ = call("--help")
-    assert code == 0 and all(name in out for name in ("run", "papers", "verify", "runs", "doctor"))
+    assert code == 0 and all(name in out for name in ("run", "papers", "verify", "compare", "runs", "doctor"))
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
@@ -45,6 +45,7 @@ def test_every_command_is_listed(call):
     (("papers", "dmd22"), "did you mean 'dmd2'"),
     (("papers", "--family", "no-such-family"), "unknown family"),
     (("verify", "dmd22"), "did you mean 'dmd2'"),
+    (("compare", "digit"), "did you mean 'digits'"),
     (("runs", "nowhere"), "there is no folder nowhere"),
     (("rnu",), "No such command"),
 ])
@@ -96,7 +97,8 @@ def test_runs_are_listed_and_torn_ones_left_out(call, tmp_path):
     (tmp_path / "runs" / "training").mkdir()
     (tmp_path / "runs" / "training" / "run.json").write_text(json.dumps(
         {"status": "running", "started": 1767323100.5, "pid": None, "host": platform.node()}))
-    assert call("runs")[1].splitlines()[1].split() == ["killed", "2026-01-02T03:05:00", os.path.join("runs", "training")]
+    training = call("runs")[1].splitlines()[1]
+    assert training.split() == ["killed", "2026-01-02T03:05:00", os.path.join("runs", "training")]
     shutil.rmtree(tmp_path / "runs" / "training")
     assert [row["folder"] for row in json.loads(call("runs", "--json")[1])] == [os.path.join("runs", "one")]
 

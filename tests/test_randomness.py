@@ -12,7 +12,7 @@ from workbench.types import Now
 
 
 def test_numbers_are_the_same_on_every_machine():
-    assert Key().number("noise") == 8150346446430034733 // 1
+    assert Key().number("noise") == 6546109887106732069  # pinned: another number would make every record another run
     assert Key(1, 2, 3, 4, 5).number("time") == Key(seed=1, act=2, update=3, step=4, block=5).number("time")
 
 

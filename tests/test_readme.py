@@ -1,10 +1,13 @@
 """README's commands are the ones we run, and its example of a method works as printed."""
 
+import ast
+import inspect
 import re
 import subprocess
 import tomllib
 from pathlib import Path
 
+from workbench import cells
 from workbench.benches import load
 from workbench.benches.assemble import born
 from workbench.train.loop import train
@@ -51,3 +54,13 @@ def test_the_example_method_trains(tmp_path, monkeypatch):
     run = born(load("gmm2d"), Imitation(), seed=0, steps=30, batch_size=256)
     losses = [float(stepped.taken[0].loss.total) for stepped in train(run)]
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+def test_the_example_of_cells_calls_what_there_is():
+    source = next(text for text in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "cells as w" in text)
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)
+             and ast.unparse(node.func).startswith("w.")]
+    assert len(calls) == 5
+    for call in calls:
+        named = {keyword.arg: keyword.value for keyword in call.keywords}
+        inspect.signature(getattr(cells, call.func.attr)).bind(*call.args, **named)

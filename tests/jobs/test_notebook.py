@@ -141,7 +141,7 @@ def test_a_file_that_is_no_notebook_is_refused(tmp_path):
 @pytest.mark.parametrize(("parameters", "says"), [
     ("teacher_method = 'dmd3'", "unknown method 'dmd3'; did you mean 'dmd2'"),
     ("bench = 'digit'", "unknown bench 'digit'; did you mean 'digits'"),
-    ("paper = 'ctn'", "did you mean 'ctm'"),
+    ("paper = 'dmd22'", "did you mean 'dmd2'"),
 ])
 def test_unknown_names_are_refused_before_a_kernel_starts(notebook, tmp_path, parameters, says):
     with pytest.raises(ValueError, match=says):

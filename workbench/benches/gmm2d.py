@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import torch
 
+from workbench.benches.bench import Budget
 from workbench.benches.mixture import MixtureBench
 from workbench.teachers.analytic import Mixture
 
@@ -22,6 +23,7 @@ class Gmm2d(MixtureBench):
 
     radius: float = 1.0
     std: float = 0.08
+    budget: Budget = Budget(teacher_calls=1.024e7, batch_size=512)
     name: ClassVar[str] = "gmm2d"
 
     def mixture(self) -> Mixture:

@@ -47,25 +47,25 @@ def compare(
 
 def chosen(bench: Any, wanted: str | None, usual: Sequence[str]) -> str:
     """The metric asked for, or the bench's first of the usual ones; ValueError names those it has."""
-    name = wanted or next((one for one in usual if one in bench.metrics), None)
+    name = wanted or next((one for one in usual if one in bench.metrics), usual[0])
     if name not in bench.metrics:
-        raise ValueError(f"{bench.name} does not measure {name or usual[0]}; it has {', '.join(bench.metrics)}")
+        raise ValueError(f"{bench.name} does not measure {name}; it has {', '.join(bench.metrics)}")
     return name
 
 
 def counts(model: Model, asked: Sequence[int]) -> list[int]:
     """The steps to measure: those asked for, and for a teacher its own as well."""
-    return sorted({*asked, *([model.sampler.num_inference_steps] if model.run is None else [])})
+    own = [model.sampler.num_inference_steps or 1] if model.run is None else []
+    return sorted({*asked, *own})
 
 
 def measured(model: Model, steps: int, n: int | None, seeds: int) -> Point:
-    rows, seconds, evaluations, count = [], 0.0, 0, 0
-    for seed in range(seeds):
-        generated = model.generate(steps, n, seed)
-        seconds, evaluations, count = seconds + generated.seconds, generated.evaluations, count + len(generated.x)
-        rows.append(model.bench.measure(generated))
+    """Sample and measure at every start seed from 0."""
+    drawn = [model.generate(steps, n, seed) for seed in range(seeds)]
+    rows = [model.bench.measure(generated) for generated in drawn]
     values = {name: [float(row[name]) for row in rows] for name in rows[0]}
-    return Point(model.name, steps, evaluations, 1000 * seconds / count, values)
+    seconds = sum(generated.seconds or 0.0 for generated in drawn) / sum(len(generated.x) for generated in drawn)
+    return Point(model.name, steps, drawn[0].evaluations or 0, 1000 * seconds, values)
 
 
 def mean(values: Sequence[float]) -> float:

@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import torch
 
-from workbench.cells.losses import Series, series
+from workbench.cells.losses import Series, recorded
 from workbench.cells.model import Model
 from workbench.cells.show import Table, tell
 from workbench.cells.style import number
-from workbench.record.store import read_events
 
 
 class Finding(NamedTuple):
@@ -24,9 +23,7 @@ class Finding(NamedTuple):
 
 def diagnose(student: Model, *, n: int = 512, seed: int = 0) -> list[Finding]:
     """Look at a distilled student's samples, gradients and losses, and show what is well and what is not."""
-    if student.run is None:
-        raise ValueError(f"{student.name} was not distilled here: diagnose is of students")
-    lines = series(read_events(student.run.folder, "step"))
+    lines = recorded(student)
     found = [*samples(student, n, seed), *gradients(lines), *fall(lines)]
     tell(
         Table(

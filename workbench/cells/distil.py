@@ -18,7 +18,7 @@ from workbench.record.session import session
 from workbench.students.from_teacher import FromTeacher, copies
 from workbench.types import Stepped
 
-SAY_EVERY = 5.0  # seconds between two lines of progress
+SAY_EVERY = 10.0  # seconds between two lines of progress
 
 
 def distil(

@@ -19,11 +19,17 @@ def losses(models: Model | Sequence[Model]) -> dict[str, Series]:
     """Show the recorded readings of one run or several; returns name -> series -> [(step, value)]."""
     found = {}
     for model in listed(models):
-        if model.run is None:
-            raise ValueError(f"{model.name} was not distilled here: losses are of students")
-        found[model.name] = series(read_events(model.run.folder, "step"))
+        found[model.name] = recorded(model)
         show(model.name, found[model.name])
     return found
+
+
+def recorded(model: Model) -> Series:
+    """The readings in a student's folder; ValueError for a teacher or a run without a folder."""
+    folder = model.trained.folder
+    if folder is None:
+        raise ValueError(f"{model.name} was trained without a folder: nothing of it was recorded")
+    return series(read_events(folder, "step"))
 
 
 def series(events: Any) -> Series:

@@ -35,6 +35,13 @@ class Model:
         """The process it is sampled in: the method's, else the net's own."""
         return (self.run and getattr(self.run.method, "process", None)) or self.net.process
 
+    @property
+    def trained(self) -> Run:
+        """The run that distilled it; ValueError for a teacher."""
+        if self.run is None:
+            raise ValueError(f"{self.name} was not distilled here: this cell is about students")
+        return self.run
+
     def at(self, num_inference_steps: int) -> Model:
         """The same model, sampled in this many steps."""
         return replace(self, sampler=Sampler(self.sampler.solver, self.sampler.spacing, num_inference_steps))

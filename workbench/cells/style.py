@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 TEACHER, STUDENT, AVERAGE, CRITIC, DATA = "#000000", "#0072B2", "#009E73", "#D55E00", "#8A8A8A"
 STUDENTS = (STUDENT, "#56B4E9", "#004A75")  # blues: the colour says student, the marker says which
 MARKERS = ("o", "s", "^", "D")
-LOOK = {
+CLOSE: dict[str, Any] = {"h_pad": 0.02, "w_pad": 0.02, "hspace": 0.0, "wspace": 0.0}  # inches between rows of pictures
+LOOK: dict[Any, Any] = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "xtick.labelsize": 8,
     "ytick.labelsize": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
     "lines.linewidth": 1.4, "lines.markersize": 4.5, "legend.frameon": False, "figure.dpi": 144, "savefig.dpi": 144,
@@ -24,10 +27,9 @@ def canvas(
     rows: int = 1, columns: int = 1, *, size: tuple[float, float], tight: bool = False, **options
 ) -> tuple[Figure, list[list[Axes]]]:
     """A figure of ``size`` inches and its rows of axes (``tight``: rows of pictures), for use inside a ``drawing``."""
-    figure = Figure(figsize=size, layout="constrained")
+    layout = ConstrainedLayoutEngine(**CLOSE) if tight else ConstrainedLayoutEngine()
+    figure = Figure(figsize=size, layout=layout)
     axes = figure.subplots(rows, columns, squeeze=False, **options)
-    if tight:
-        figure.get_layout_engine().set(h_pad=0.02, w_pad=0.02, hspace=0, wspace=0)
     return figure, [list(row) for row in axes]
 
 

@@ -31,9 +31,7 @@ def targets(student: Model, *, step: int = 0, columns: int = 10) -> dict[str, Te
 
 def look(student: Model, step: int) -> dict[str, Tensor]:
     """What the first update that trains the student records of one batch."""
-    run = student.run
-    if run is None:
-        raise ValueError(f"{student.name} was not distilled here: targets are of students")
+    run = student.trained
     index = next((i for i, update in enumerate(run.updates) if "student" in update.trains), None)
     if index is None:
         raise ValueError(f"no update of {student.name} trains the student")
@@ -47,7 +45,7 @@ def look(student: Model, step: int) -> dict[str, Tensor]:
 
 def words(student: Model) -> tuple[str, str, str]:
     """(row of the target, row of the guess, colour of the guess): the critic speaks where there is one."""
-    if "critic" in student.run.nets:
+    if "critic" in student.trained.nets:
         return "teacher", "critic", CRITIC
     return "asked", f"said by\n{student.name}", STUDENT
 

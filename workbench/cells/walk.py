@@ -71,7 +71,7 @@ def strips(models: list[Model], found: dict[str, list[Frame]], sample: int) -> N
 
 @drawing
 def paths(models: list[Model], found: dict[str, list[Frame]]) -> None:
-    """Left to right, a model each: paths of a few samples in grey, all samples where they landed."""
+    """Left to right, a model each: a few paths in grey, drawn at the data's variance, all samples where they landed."""
     low, high = limits(models[0].bench)
     figure, (axes,) = canvas(1, len(models), size=(3.1 * len(models), 3.2))
     for axis, model in zip(axes, models, strict=True):
@@ -82,7 +82,7 @@ def paths(models: list[Model], found: dict[str, list[Frame]]) -> None:
         colour = colours(models)[model.name][0]
         points(axis, frames[-1].x_t, low, high, colour)
         axis.set_title(f"{model.name}, {frames[-1].evaluations} calls", color=colour)
-        axis.set(xlabel="x1 (data units; states at the data's variance)", ylabel="x2")
+        axis.set(xlabel="x1 (data units)", ylabel="x2 (data units)")
     panel(figure, "walk")
 
 
@@ -92,7 +92,7 @@ def predictions(
     *,
     num_inference_steps: int = 8,
     seed: int = 0,
-    samples: int = 64,
+    samples: int | None = None,
     sample: int = 3,
 ) -> dict[str, list[float]]:
     """The x0-prediction of teacher and students at every step of one path, the teacher's, and how far they end apart.
@@ -100,7 +100,7 @@ def predictions(
     Returns name -> root mean square distance (data units) of the prediction to the path's end, by step.
     """
     everyone = listed([teacher, *listed(students)])
-    noise, cond = teacher.bench.start(samples, seed)
+    noise, cond = teacher.bench.start(samples or (64 if pictures(teacher.bench) else 400), seed)
     frames = teacher.frames(noise, cond, num_inference_steps, seed)
     said = {model.name: [asked(model, frame, teacher, cond) for frame in frames[:-1]] for model in everyone}
     end = frames[-1].x_t

@@ -89,9 +89,11 @@ def read(folder: Path) -> dict[str, Any]:
 
 def alive(process: dict[str, Any]) -> bool:
     """Whether the process still runs; one that merely got its number again does not count where its start is known."""
+    if process["id"] is None:
+        return False
     try:
         born_at = psutil.Process(process["id"]).create_time()
-    except (psutil.Error, TypeError, ValueError):
+    except psutil.Error:
         return False
     return abs(born_at - process.get("started", born_at)) < 1
 

@@ -83,7 +83,9 @@ def check_names(values: Mapping[str, Any]) -> None:
     """Refuse, before a kernel starts, an unknown name in a parameter called ``bench``, ``paper`` or ``..._method``."""
     for name, value in values.items():
         kind = name.rpartition("_")[2]
-        if kind == "method" and value is not None:
+        if not isinstance(value, str):
+            continue
+        if kind == "method":
             chosen.check(value)
         elif kind == "bench" and value not in benches.BENCHES:
             raise BadParameter(unknown("bench", value, benches.BENCHES))
@@ -120,10 +122,11 @@ def finish(path: Path, folder: Path, record: dict[str, Any], values: dict[str, A
 
 def execute(path: Path, executed: Path, folder: Path, values: dict[str, Any], cell_timeout: float | None) -> None:
     import papermill
+    from papermill.engines import papermill_engines
 
     from workbench.jobs.engine import WorkbenchEngine
 
-    papermill.engines.papermill_engines.register("workbench", WorkbenchEngine)
+    papermill_engines.register("workbench", WorkbenchEngine)
     with environment(WORKBENCH_HEADLESS="1", WORKBENCH_RUN_FOLDER=str(folder.resolve()), MPLBACKEND="Agg"):
         import nbformat
 

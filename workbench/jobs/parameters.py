@@ -7,6 +7,7 @@ its annotation, else that of its value; ``in [low, high]`` opening the comment b
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,15 +25,15 @@ class BadParameter(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One named input of a notebook. ``choices`` from a Literal, ``low`` and ``high`` inclusive; None: not bounded."""
+    """One named input of a notebook. ``choices`` from a Literal, ``low`` and ``high`` inclusive."""
 
     name: str
     default: Any
     kind: type | None
     optional: bool = False
     choices: tuple[Any, ...] = ()
-    low: float | None = None
-    high: float | None = None
+    low: float = -math.inf
+    high: float = math.inf
     help: str = ""
 
     def check(self, value: Any) -> Any:
@@ -49,7 +50,8 @@ class Parameter:
         elif self.kind is not None and type(value) is not self.kind:
             raise BadParameter(f"parameter {self.name} takes {article(self.kind)}, got {value!r} "
                                f"({type(value).__name__}); its default is {self.default!r}")
-        if (self.low is not None and not value >= self.low) or (self.high is not None and not value <= self.high):
+        bounded = not math.isinf(self.low) or not math.isinf(self.high)
+        if bounded and not (isinstance(value, int | float) and self.low <= value <= self.high):
             raise BadParameter(f"parameter {self.name} must lie in [{self.low:g}, {self.high:g}], got {value!r}")
         return value
 
@@ -110,7 +112,7 @@ def one(statement: ast.stmt, lines: list[str]) -> Parameter | None:
     kind, optional, choices = read_type(annotation, default)
     comment = comment_after(lines[(statement.end_lineno or statement.lineno) - 1], statement.end_col_offset or 0)
     bounds = BOUNDS.match(comment)
-    low, high = (float(bounds[1]), float(bounds[2])) if bounds else (None, None)
+    low, high = (float(bounds[1]), float(bounds[2])) if bounds else (-math.inf, math.inf)
     parameter = Parameter(target.id, default, kind, optional or default is None, choices, low, high,
                           comment[bounds.end():] if bounds else comment)
     parameter.check(default)

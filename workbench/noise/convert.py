@@ -12,6 +12,8 @@ from torch import Tensor
 
 from workbench.noise.process import Process, TrigFlow, spread
 
+Weight = Tensor | float
+Level = tuple[Tensor, Tensor]  # (alpha, sigma)
 FORMS = ("x0", "eps", "velocity", "v", "score", "F")
 
 
@@ -24,11 +26,11 @@ def check_form(form: str, process: Process) -> str:
     return form
 
 
-def x0_weights(form: str, process: Process, t: Tensor) -> tuple[Tensor | float, Tensor | float]:
-    """(a, b) with x0 = a x_t + b output; finite wherever x0 is determined by the output."""
+def x0_weights(form: str, process: Process, t: Tensor, level: Level | None = None) -> tuple[Weight, Weight]:
+    """(a, b) with x0 = a x_t + b output; finite wherever x0 is determined by the output. ``level``: (alpha, sigma) at t."""
     if form == "x0":
         return 0.0, 1.0
-    alpha, sigma = process.signal_noise(t)
+    alpha, sigma = level or process.signal_noise(t)
     if form == "eps":
         return 1 / alpha, -sigma / alpha
     if form == "score":
@@ -43,10 +45,12 @@ def x0_weights(form: str, process: Process, t: Tensor) -> tuple[Tensor | float, 
     return sigma_rate / determinant, -sigma / determinant
 
 
-def output_weights(form: str, process: Process, t: Tensor) -> tuple[Tensor | float, Tensor | float]:
+def output_weights(form: str, process: Process, t: Tensor) -> tuple[Weight, Weight]:
     """(p, q) with output = p x_t + q x0; all but "x0" grow without bound as t goes to 0."""
     if form == "x0":
         return 0.0, 1.0
+    if form == "velocity":
+        return process.velocity_weights(t)
     alpha, sigma = process.signal_noise(t)
     if form == "eps":
         return 1 / sigma, -alpha / sigma
@@ -55,17 +59,15 @@ def output_weights(form: str, process: Process, t: Tensor) -> tuple[Tensor | flo
     if form == "v":
         norm = torch.sqrt(alpha * alpha + sigma * sigma)
         return alpha / (sigma * norm), -norm / sigma
-    if form == "F":
-        return alpha / sigma, -1 / sigma
-    alpha_rate, sigma_rate = process.rates(t)
-    return sigma_rate / sigma, alpha_rate - alpha * sigma_rate / sigma
+    return alpha / sigma, -1 / sigma
 
 
-def to_x0(output: Tensor, form: str, process: Process, x_t: Tensor, t: Tensor) -> Tensor:
-    """x0 (B, ...) that an output (B, ...) of this form implies at x_t, t."""
+def to_x0(output: Tensor, form: str, process: Process, x_t: Tensor, t: Tensor, level: Level | None = None) -> Tensor:
+    """x0 (B, ...) that an output (B, ...) of this form implies at x_t, t; ``level`` is (alpha, sigma) there, if known."""
     if form == "x0":
         return output
-    a, b = x0_weights(form, process, spread(t, x_t))
+    level = level and (spread(level[0], x_t), spread(level[1], x_t))
+    a, b = x0_weights(form, process, spread(t, x_t), level)
     return a * x_t + b * output
 
 
@@ -81,9 +83,15 @@ def move(x_t: Tensor, t: Tensor, source: Process, target: Process) -> tuple[Tens
     """The same state in another process: (x, t) there, at the same signal-to-noise ratio."""
     if source.schedule == target.schedule:
         return x_t, t
+    return arrive(x_t, t, source, target)[:2]
+
+
+def arrive(x_t: Tensor, t: Tensor, source: Process, target: Process) -> tuple[Tensor, Tensor, Level]:
+    """``move`` between processes that differ, and (alpha, sigma) of the place it came to."""
     alpha, sigma = source.signal_noise(t)
     there = target.time(alpha, sigma)
-    return spread(scale(alpha, sigma, *target.signal_noise(there)), x_t) * x_t, there
+    level = target.signal_noise(there)
+    return spread(scale(alpha, sigma, *level), x_t) * x_t, there, level
 
 
 def scale(alpha: Tensor, sigma: Tensor, alpha_there: Tensor, sigma_there: Tensor) -> Tensor:
@@ -112,9 +120,9 @@ class Spoken(torch.nn.Module):
                 return self.net(x_t, t, s, cond, guidance)
             x0 = to_x0(self.net(x_t, t, s, cond, guidance), form, native, x_t, t)
         else:
-            x, there = move(x_t, t, self.process, native)
+            x, there, level = arrive(x_t, t, self.process, native)
             s_there = s if s is None else native.time(*self.process.signal_noise(s))
-            x0 = to_x0(self.net(x, there, s_there, cond, guidance), form, native, x, there)
+            x0 = to_x0(self.net(x, there, s_there, cond, guidance), form, native, x, there, level)
         return from_x0(x0, self.form, self.process, x_t, t)
 
     def features(self, x_t: Tensor, t: Tensor, s: Tensor | None = None, cond=None, guidance=None, **taps):

@@ -17,7 +17,8 @@ from torch import Tensor
 
 def spread(t: Tensor, x: Tensor) -> Tensor:
     """Give t (B,) or (B, F) trailing ones so that it multiplies x (B, ...)."""
-    return t.reshape(t.shape + (1,) * (x.ndim - t.ndim))
+    extra = x.ndim - t.ndim
+    return t.unsqueeze(-1) if extra == 1 else t.reshape(t.shape + (1,) * extra)
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,24 @@ class Process:
 
     def jump(self, x_t: Tensor, t: Tensor, s: Tensor, x0: Tensor) -> Tensor:
         """Move x_t from t to s along the line that x0 (B, ...) points out (a DDIM step, 2010.02502 eq. 12, eta 0)."""
-        (alpha, sigma), (alpha_s, sigma_s) = self.signal_noise(spread(t, x_t)), self.signal_noise(spread(s, x_t))
+        a, b = self.jump_weights(spread(t, x_t), spread(s, x_t))
+        return a * x_t + b * x0
+
+    def jump_weights(self, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """(a, b) of a jump: x_s = a x_t + b x0; unbounded where t is clean."""
+        (alpha, sigma), (alpha_s, sigma_s) = self.signal_noise(t), self.signal_noise(s)
         ratio = sigma_s / sigma
-        return ratio * x_t + (alpha_s - ratio * alpha) * x0
+        return ratio, alpha_s - ratio * alpha
+
+    def velocity_weights(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(p, q) with dx_t/dt = p x_t + q x0; unbounded where t is clean."""
+        (alpha, sigma), (alpha_rate, sigma_rate) = self.signal_noise(t), self.rates(t)
+        return sigma_rate / sigma, alpha_rate - alpha * sigma_rate / sigma
 
 
 @dataclass(frozen=True)
 class Edm(Process):
-    """Variance exploding, t = sigma in [sigma_min, sigma_max]."""
+    """Variance exploding, t = sigma in [sigma_min, sigma_max]; as the home of most losses, with its weights written out."""
 
     def signal_noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
         return torch.ones_like(t), t
@@ -103,6 +114,17 @@ class Edm(Process):
 
     def time(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         return sigma / alpha
+
+    def add_noise(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        return x0 + spread(t, x0) * noise
+
+    def jump_weights(self, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        ratio = s / t
+        return ratio, 1 - ratio
+
+    def velocity_weights(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        p = t.reciprocal()
+        return p, -p
 
 
 @dataclass(frozen=True)

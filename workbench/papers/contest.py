@@ -44,7 +44,7 @@ def run_task(task: Task) -> dict[str, Any]:
 def sampled_teacher(bench: Any, seed: int) -> dict[str, Any]:
     from workbench.solvers import SOLVERS, Sampler
 
-    walks = [Sampler(SOLVERS[name](), "karras", count) for name, count in TEACHER_WALKS]
+    walks = [Sampler(SOLVERS[name](), spacing, count) for name, spacing, count in TEACHER_WALKS]
     points = [point(bench, bench.teacher(), walk, walk.num_inference_steps, seed) for walk in walks]
     return {"points": points, "note": ""}
 

@@ -77,7 +77,7 @@ def read_state(folder: Path | str) -> dict[str, Any]:
         raise ValueError(f"{folder} is not a run folder: it has no run.json") from error
     except ValueError as error:
         raise ValueError(f"{path} is torn or not JSON ({error}): restore it, or start the run anew") from error
-    if not isinstance(state, dict) or "format" not in state:
+    if not isinstance(state, dict) or not isinstance(state.get("format"), int):
         raise ValueError(f"{path} was not written by this package")
     if state["format"] > FORMAT:
         raise ValueError(f"{path} has format {state['format']}, this version reads up to {FORMAT}: update the package")

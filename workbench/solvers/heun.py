@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from workbench.noise.convert import from_x0
 from workbench.noise.process import Process, spread
 from workbench.solvers.solver import Moved, Net, Rng, land, slope
 
@@ -27,7 +28,8 @@ class Heun:
         trial, first = land(process, x_t, t, s, x0), slope(process, x_t, t, x0)
         if last:
             return Moved(trial, x0, first)
-        end = torch.where(s > 0, s, t)  # a level where the net is asked safely; unused where s = 0
-        second = slope(process, trial, end, net(trial, end))
+        noisy = s > 0
+        end = torch.where(noisy, s, 1.0)  # any level where the slope is finite; unused where s = 0
+        second = from_x0(net(trial, end), "velocity", process, trial, end)
         x_s = x_t + spread(s - t, x_t) * (first + second) / 2
-        return Moved(torch.where(spread(s > 0, x_t), x_s, trial), x0, first, evaluations=2)
+        return Moved(torch.where(spread(noisy, x_t), x_s, trial), x0, first, evaluations=2)

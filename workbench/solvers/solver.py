@@ -50,17 +50,16 @@ class Solver(Protocol):
 
 def land(process: Process, x_t: Tensor, t: Tensor, s: Tensor, x0: Tensor) -> Tensor:
     """``process.jump``, and x_t itself wherever s = t, clean samples (t = 0) included; finite, gradients too."""
-    stays = s >= t
-    start = torch.where(stays, torch.ones_like(t), t)  # any level with noise: unused, but finite
-    return torch.where(spread(stays, x_t), x_t, process.jump(x_t, start, s, x0))
+    noisy = t > 0  # where not, the jump goes from 1 to 1: one that stands still is exact at any level with noise
+    return process.jump(x_t, torch.where(noisy, t, 1.0), torch.where(noisy, s, 1.0), x0)
 
 
 def slope(process: Process, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:
     """dx/dt (B, ...) of the probability-flow ODE at x_t, t, given x0; 0 where t = 0, where it has no limit."""
     clean = t <= 0
-    there = torch.where(clean, torch.ones_like(t), t)
+    there = torch.where(clean, 1.0, t)
     velocity = from_x0(x0, "velocity", process, x_t, there)
-    return torch.where(spread(clean, x_t), torch.zeros_like(x_t), velocity)
+    return torch.where(spread(clean, x_t), 0.0, velocity)
 
 
 def fresh(x: Tensor, rng: Rng | None, name: str = "noise") -> Tensor:
