@@ -16,6 +16,7 @@ from workbench.metrics.features import density_coverage, frechet, precision_reca
 from workbench.metrics.labels import accuracy
 from workbench.metrics.memorisation import closeness, copied
 from workbench.nets.classifier import predictions
+from workbench.nets.clone import clone
 from workbench.nets.unet import UNet
 from workbench.noise import Edm, Process, TrigFlow
 from workbench.randomness import Key
@@ -62,18 +63,22 @@ class Digits:
     def data(self, seed: int, batch_size: int | None = None) -> DrawnData:
         return DrawnData(self.images.x, self.images.y, seed, batch_size or self.budget.batch_size)
 
-    def student(self, seed: int = 0, second_time: bool = False, guided: bool = False) -> UNet:
-        """A fresh net of the teacher's own size."""
+    def student(self, seed: int = 0, second_time: bool = False, guided: bool = False) -> nn.Module:
+        """The teacher's trainable copy, further inputs born as zeros; ``seed`` has nothing to draw."""
+        return clone(self.teacher(), second_time=second_time, guided=guided)
+
+    def fresh(self, seed: int = 0) -> UNet:
+        """An untrained net of the teacher's size."""
         return UNet(
-            widths=self.widths, num_classes=CLASSES, second_time=second_time, guided=guided,
-            sigma_min=self.sigma_min, sigma_max=self.sigma_max, sigma_data=self.sigma_data, seed=seed,
+            widths=self.widths, num_classes=CLASSES, sigma_min=self.sigma_min, sigma_max=self.sigma_max,
+            sigma_data=self.sigma_data, seed=seed,
         )  # fmt: skip
 
     def teacher(self) -> nn.Module:
         """The class-conditional U-Net (guidance off; cond=None is its unconditional answer), trained on first use."""
         if "teacher" not in self.memory:
             recipe = Recipe(FlowMatching(self.process(TrigFlow)), steps=1500, batch_size=128)
-            self.memory["teacher"] = trained("digits-teacher", self.student(), recipe, self.images.x, self.images.y)
+            self.memory["teacher"] = trained("digits-teacher", self.fresh(), recipe, self.images.x, self.images.y)
         return self.memory["teacher"]
 
     def classifier(self) -> nn.Module:

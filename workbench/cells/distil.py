@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from workbench.cells.model import Model
 from workbench.cells.show import run_folder
 from workbench.papers.chosen import method as named
 from workbench.record.session import session
-from workbench.students.from_teacher import FromTeacher, copies
 from workbench.types import Stepped
 
 SAY_EVERY = 10.0  # seconds between two lines of progress
@@ -29,23 +27,19 @@ def distil(
     seed: int = 0,
     batch_size: int | None = None,
     name: str | None = None,
-    fresh: bool = False,
     folder: Path | str | None = None,
     **settings: Any,
 ) -> Model:
     """Train a student of the bench by a method (its name and fields), show its losses, return it ready to sample.
 
-    The student begins as the teacher's copy where it can (``fresh``: never). The run is kept in ``folder``, by default
-    one of its own; a folder with a checkpoint is gone on from.
+    A paper's name brings its record's settings for this bench. The run is kept in ``folder``, by default one of its
+    own; a folder with a checkpoint is gone on from.
     """
-    start = bench if fresh or not copies(bench) else FromTeacher(bench)
-    chosen = named(method, settings)
-    if start is not bench and hasattr(chosen, "imitate") and "imitate" not in settings:
-        chosen = replace(chosen, imitate=0.0)  # a copy of the teacher has nothing to imitate
+    chosen = named(method, settings, bench.name)
     name = name or method
     batch_size = batch_size or bench.budget.batch_size
     where = Path(folder) if folder else place(name)
-    run = born(start, chosen, seed=seed, steps=steps, batch_size=batch_size, folder=where)
+    run = born(bench, chosen, seed=seed, steps=steps, batch_size=batch_size, folder=where)
     said = recipe(bench, run.method, seed=seed, steps=steps, batch_size=batch_size)
     for _ in said_aloud(session(run, said, every=max(1, run.steps // 200)), name, run.steps):
         pass

@@ -21,7 +21,8 @@ def report() -> tuple[list[str], bool]:
     good, lines = True, [f"python        {platform.python_version()}  {sys.executable}"]
     for name, wanted, found, well in requirements():
         good &= well
-        advice = "" if well else f"needs {wanted}: pip install '{name}{wanted}'"
+        fix = f"needs {wanted}: pip install '{name}{wanted}'" if wanted else "not installed: pip install -e ."
+        advice = "" if well else fix
         lines.append(f"{name:<23} {found or 'missing':<14} {advice}".rstrip())
     facts = machine()
     lines.append(f"machine       {facts['system']}, {facts['cores']} cores, {facts['memory_gib']} GiB")

@@ -27,7 +27,7 @@ def check_form(form: str, process: Process) -> str:
 
 
 def x0_weights(form: str, process: Process, t: Tensor, level: Level | None = None) -> tuple[Weight, Weight]:
-    """(a, b) with x0 = a x_t + b output; finite wherever x0 is determined by the output. ``level``: (alpha, sigma) at t."""
+    """(a, b) with x0 = a x_t + b output; finite where the output determines x0. ``level`` is that of t, if known."""
     if form == "x0":
         return 0.0, 1.0
     alpha, sigma = level or process.signal_noise(t)
@@ -63,7 +63,7 @@ def output_weights(form: str, process: Process, t: Tensor) -> tuple[Weight, Weig
 
 
 def to_x0(output: Tensor, form: str, process: Process, x_t: Tensor, t: Tensor, level: Level | None = None) -> Tensor:
-    """x0 (B, ...) that an output (B, ...) of this form implies at x_t, t; ``level`` is (alpha, sigma) there, if known."""
+    """x0 (B, ...) that an output (B, ...) of this form implies at x_t, t; ``level`` is that of t, if known."""
     if form == "x0":
         return output
     level = level and (spread(level[0], x_t), spread(level[1], x_t))

@@ -104,7 +104,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Edm(Process):
-    """Variance exploding, t = sigma in [sigma_min, sigma_max]; as the home of most losses, with its weights written out."""
+    """Variance exploding, t = sigma in [sigma_min, sigma_max]; most losses live here, so it is written out."""
 
     def signal_noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
         return torch.ones_like(t), t

@@ -28,15 +28,19 @@ def check(name: str) -> str:
     return name
 
 
-def method(name: str, settings: dict[str, Any] | None = None) -> Any:
-    """The method of that name, these settings over its record's; ValueError names the fault and the nearest name."""
+def method(name: str, settings: dict[str, Any] | None = None, bench: str = "") -> Any:
+    """The method of that name, these settings over its record's own and over those for ``bench``.
+
+    ValueError names the fault and the nearest name.
+    """
     from workbench.papers.validate import PACKAGE, build_method, methods_of
 
     papers = runnable()
     if ":" in check(name):
         return build_method(name, settings)
     if name in papers:
-        return build_method(papers[name]["method"], {**papers[name].get("settings", {}), **(settings or {})})
+        own, here = papers[name].get("settings", {}), papers[name].get("benches", {}).get(bench, {})
+        return build_method(papers[name]["method"], {**own, **here, **(settings or {})})
     from importlib import import_module
 
     module = files()[name]

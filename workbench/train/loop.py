@@ -49,14 +49,14 @@ def take(run: Run, index: int, batches: list) -> Taken:
             (loss.total if run.blocks == 1 else loss.total / run.blocks).backward(inputs=weights)
     now = run.now(index, 0)
     lr = float(update.lr(now)) if callable(update.lr) else update.lr
-    norm = descend(run, index, lr) if weights else torch.zeros(())
+    norm, good = descend(run, index, lr) if weights else (torch.zeros(()), 1.0)
     if run.followers[index]:
-        follow(run, index, now)
+        follow(run, index, now, good)
     return Taken(index, update.trains, quiet(loss), norm, lr)
 
 
-def descend(run: Run, index: int, lr: float) -> Tensor:
-    """Clip and step; a non-finite gradient changes no weight, decided on the device. Returns the gradient norm []."""
+def descend(run: Run, index: int, lr: float) -> tuple[Tensor, Tensor | float]:
+    """Clip and step; a non-finite gradient changes no weight, decided on the device: (its norm [], 1 or then 0)."""
     optimizer, clip = run.optimizers[index], run.updates[index].optimizer.clip
     weights = [weight for weight in run.learners[index] if weight.grad is not None]
     gradients = [weight.grad for weight in weights]
@@ -64,22 +64,27 @@ def descend(run: Run, index: int, lr: float) -> Tensor:
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     if clip is not None:
         torch._foreach_mul_(gradients, (clip / (norm + 1e-6)).clamp(max=1.0))
-    optimizer.found_inf = (~torch.isfinite(norm)).float()
-    run.bad_streak[index].add_(1).mul_(optimizer.found_inf)
+    good = torch.isfinite(norm).float()
+    if norm.device.type == "cpu":  # the host may look, and leave out a bad step, at half the cost of a flag
+        good = float(good)
+    else:
+        optimizer.found_inf = 1 - good
+    run.bad_streak[index].add_(1).mul_(1 - good)
     for group in optimizer.param_groups:
         group["lr"] = lr
-    optimizer.step()
-    return norm
+    if isinstance(good, Tensor) or good:
+        optimizer.step()
+    return norm, good
 
 
-def follow(run: Run, index: int, now) -> None:
-    """Move the averages of the update's first learner (not after a non-finite step): mu average + (1 - mu) weights."""
+def follow(run: Run, index: int, now, good: Tensor | float) -> None:
+    """Move the averages of the update's first learner: mu average + (1 - mu) weights, unless ``good`` is 0."""
     decay = run.updates[index].average
     decays = [mu(now) if callable(mu) else mu for mu in (decay if isinstance(decay, tuple) else (decay,))]
-    good = 1 - run.optimizers[index].found_inf
     with torch.no_grad():
         for mu, (averages, weights) in zip(decays, run.followers[index], strict=True):
-            torch._foreach_lerp_(averages, weights, [(1 - mu) * good] * len(weights))
+            share = (1 - mu) * good
+            torch._foreach_lerp_(averages, weights, [share] * len(weights) if isinstance(share, Tensor) else share)
 
 
 def quiet(loss: Loss) -> Loss:
@@ -111,5 +116,3 @@ def bad_times(loss: Loss) -> str:
     bad = torch.stack(rows).any(0) if rows else torch.zeros_like(t, dtype=torch.bool)
     t = t[bad] if bool(bad.any()) else t
     return f" at t in [{float(t.min()):.4g}, {float(t.max()):.4g}]"
-
-

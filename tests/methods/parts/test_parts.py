@@ -65,7 +65,8 @@ def test_a_pull_has_the_gradient_it_is_given():
 
 
 def test_the_score_difference_is_scaled_per_sample():
-    x, real, fake = (torch.tensor(v) for v in ([[1.0, 3.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]], [[2.0, 1.0], [1.0, 0.0]]))
+    x, real = torch.tensor([[1.0, 3.0], [0.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 0.0]])
+    fake = torch.tensor([[2.0, 1.0], [1.0, 0.0]])
     assert score_difference(x, real, fake)[0].tolist() == pytest.approx([2 / 1.5, 0.0])
     assert score_difference(x, real, fake)[1].tolist() == pytest.approx([1e5, 0.0])  # the scale is kept from 0
 

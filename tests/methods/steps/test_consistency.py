@@ -65,9 +65,9 @@ def test_every_interval_is_drawn_about_equally_often():
     assert len(counts) == 18 and bool((counts - 1000).abs().max() < 5 * 1000**0.5)
 
 
-def test_the_exact_flow_map_leaves_only_the_solvers_error():
-    assert consistency.zero_residual() < 1e-5
-    assert consistency.order_shortfall() < 0.3
+def test_the_exact_flow_map_leaves_the_solvers_error():
+    """One Heun step errs by the third power of its size: from 18 to 72 intervals by about 64."""
+    assert consistency.exact_map(18) > 40 * consistency.exact_map(72)
 
 
 def test_another_student_leaves_more():

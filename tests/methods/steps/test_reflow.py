@@ -128,5 +128,5 @@ def test_a_coupling_of_the_flow_is_no_dearer_than_chance_and_keeps_the_marginals
 
 
 def test_the_identities():
-    assert reflow.zero_residual() < 5e-4 and reflow.ends(32) > 4 * reflow.ends(128)  # of Heun's second order
+    assert reflow.ends(16) > 8 * reflow.ends(64)  # of Heun's second order, 16 times
     assert reflow.straight_lines() < 1e-6

@@ -42,14 +42,14 @@ def gradient(grid: int, lag: float = 0.0) -> float:
     return float(torch.autograd.grad(total, nets["student"].theta)[0])
 
 
-def limit() -> float:
+def limit(count: int = COUNT) -> float:
     """The gradient of the continuous limit, 2 (theta - xi) E[m / sigma^2 (1 - m / sigma)], over the same draws.
 
     The levels are the log-normal law's, cut to [sigma_min, sigma_max]: its quantiles at the uniforms the loss draws.
     """
     m, root = LAW.process.sigma_min, math.sqrt(2)
     low, high = (math.erf((math.log(v) - LAW.mean) / (LAW.std * root)) for v in (m, LAW.process.sigma_max))
-    share = torch.rand(COUNT, generator=Now(0, 100, Key(0)).rng("time")).double()
+    share = torch.rand(count, generator=Now(0, 100, Key(0)).rng("time")).double()
     sigma = torch.exp(LAW.mean + LAW.std * root * torch.erfinv(low + share * (high - low)))
     return float(2 * (THETA - XI) * (m / sigma**2 * (1 - m / sigma)).mean())
 

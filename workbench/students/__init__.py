@@ -1,1 +1,0 @@
-"""How students are born."""
