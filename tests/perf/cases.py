@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.perf import bare
+from tests.perf.bare_score import dmd2
+from tests.perf.bare_steps import consistency, ctm, scm
 from workbench import benches
 from workbench.benches.assemble import fitted
 from workbench.benches.training import DrawnData
@@ -30,7 +32,7 @@ from workbench.train.run import Run
 STEPS = 20_000  # of a training: more than any measurement takes
 METHODS = {"consistency": ConsistencyDistillation(), "scm": ContinuousConsistency(), "ctm": ConsistencyTrajectory(),
            "dmd2": Dmd2()}
-LOOPS = {"consistency": bare.consistency, "scm": bare.scm, "ctm": bare.ctm, "dmd2": bare.dmd2}
+LOOPS = {"consistency": consistency, "scm": scm, "ctm": ctm, "dmd2": dmd2}
 
 
 @dataclass(frozen=True)

@@ -158,10 +158,27 @@ def test_a_folder_that_cannot_be_resumed_is_left_as_it_was(tmp_path):
     assert read_state(tmp_path)["status"] == "stopped"
 
 
+def test_a_run_of_another_recipe_is_refused_with_the_first_difference(tmp_path):
+    """Else a changed setting would go on from, or simply return, what another setting had trained."""
+    told = {"bench": "gmm2d", "method": {"class": "Toy", "lr": 1e-3, "times": (1, 2)}, "seed": 0}
+    for _ in session(new(folder=tmp_path), told):
+        pass
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for changed, said in (({"method": told["method"] | {"lr": 2e-3}}, "method.lr = 0.001, not 0.002"),
+                          ({"seed": 1}, "seed = 0, not 1"), ({"blocks": 2}, "blocks = None, not 2"),
+                          ({"method": {"class": "Toy"}}, "method.lr = 0.001, not None")):  # fmt: skip
+        with pytest.raises(ValueError, match=f"holds a run with {said}: choose another folder, or fork"):
+            next(session(new(folder=tmp_path), told | changed))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert list(session(new(folder=tmp_path), told)) == []  # its own recipe: finished, nothing left to do
+
+
 def test_a_second_writer_is_refused_before_it_touches_anything(tmp_path):
     recorded(tmp_path, until=4)
     state = json.loads((tmp_path / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(state | {"status": "running", "pid": 1}))
+    for path in checkpoints(tmp_path):
+        path.write_text("{")  # as if just being written: the reason to be told is the other writer
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(RuntimeError, match="being written by process 1"):
         recorded(tmp_path)

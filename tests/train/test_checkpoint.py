@@ -4,6 +4,7 @@ import builtins
 import errno
 import json
 import os
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -36,6 +37,22 @@ def test_saved_and_restored_goes_on_with_the_same_bits(tmp_path, stop):
     assert (back.step, back.act, back.act_step) == (first.step, first.act, first.act_step)
     assert back.teacher_calls == first.teacher_calls and bits(back) == bits(first)
     assert bits(drain(back)) == bits(whole) and back.teacher_calls == whole.teacher_calls
+
+
+def test_an_act_is_not_entered_again(tmp_path):
+    @dataclass(frozen=True)
+    class Counts(Rich):
+        def acts(self, steps):
+            first, second = super().acts(steps)
+            return first, replace(second, enter=entered.append)
+
+    entered = []
+    run = drain(new(Counts(), steps=8, folder=tmp_path), 6)
+    save_run(run)
+    back = new(Counts(), steps=8, folder=tmp_path)
+    restore(back)
+    drain(back)
+    assert len(entered) == 1
 
 
 def test_a_non_finite_streak_is_kept(tmp_path):
@@ -180,6 +197,8 @@ def test_a_checkpoint_of_another_run_is_refused(two):
         restored(teacher)
     with pytest.raises(ValueError, match="made with 1 micro-batches a step, this run has 2"):
         restored(new(folder=folder, blocks=2))
+    with pytest.raises(ValueError, match="made with seed 0, this run has 1"):
+        restored(new(folder=folder, seed=1))
     with pytest.raises(ValueError, match=r"stands at step 4 of act 1; here acts have \[3\] steps"):
         restored(new(folder=folder, steps=3))
     with pytest.raises(ValueError, match="belongs to another run"):

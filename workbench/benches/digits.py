@@ -77,7 +77,7 @@ class Digits:
     def teacher(self) -> nn.Module:
         """The class-conditional U-Net (guidance off; cond=None is its unconditional answer), trained on first use."""
         if "teacher" not in self.memory:
-            recipe = Recipe(FlowMatching(self.process(TrigFlow)), steps=1500, batch_size=128)
+            recipe = Recipe(FlowMatching(self.process(TrigFlow)), steps=3000, batch_size=64)
             self.memory["teacher"] = trained("digits-teacher", self.fresh(), recipe, self.images.x, self.images.y)
         return self.memory["teacher"]
 

@@ -55,11 +55,11 @@ class FlowMatching:
     """
 
     process: Process = TrigFlow()
-    mean: float = -0.8
-    std: Positive = 1.3
-    unlabelled: Unit = 0.1
-    tail: Positive = 10.0
-    lr: Positive = 2e-3
+    mean: float = -0.5
+    std: Positive = 1.2
+    unlabelled: Unit = 0.05
+    tail: Positive = 8.0
+    lr: Positive = 4e-3
     form = "F"
 
     def updates(self) -> tuple[Update, ...]:

@@ -63,11 +63,10 @@ def output_weights(form: str, process: Process, t: Tensor) -> tuple[Weight, Weig
 
 
 def to_x0(output: Tensor, form: str, process: Process, x_t: Tensor, t: Tensor, level: Level | None = None) -> Tensor:
-    """x0 (B, ...) that an output (B, ...) of this form implies at x_t, t; ``level`` is that of t, if known."""
+    """x0 (B, ...) that an output (B, ...) of this form implies at x_t, t; ``level`` is that of spread t, if known."""
     if form == "x0":
         return output
-    level = level and (spread(level[0], x_t), spread(level[1], x_t))
-    a, b = x0_weights(form, process, spread(t, x_t), level)
+    a, b = x0_weights(form, process, t if level else spread(t, x_t), level)
     return a * x_t + b * output
 
 
@@ -87,11 +86,11 @@ def move(x_t: Tensor, t: Tensor, source: Process, target: Process) -> tuple[Tens
 
 
 def arrive(x_t: Tensor, t: Tensor, source: Process, target: Process) -> tuple[Tensor, Tensor, Level]:
-    """``move`` between processes that differ, and (alpha, sigma) of the place it came to."""
-    alpha, sigma = source.signal_noise(t)
+    """``move`` between processes that differ, and (alpha, sigma) of the place it came to, spread to multiply x."""
+    alpha, sigma = source.signal_noise(spread(t, x_t))
     there = target.time(alpha, sigma)
     level = target.signal_noise(there)
-    return spread(scale(alpha, sigma, *level), x_t) * x_t, there, level
+    return scale(alpha, sigma, *level) * x_t, there.reshape(t.shape), level
 
 
 def scale(alpha: Tensor, sigma: Tensor, alpha_there: Tensor, sigma_there: Tensor) -> Tensor:

@@ -16,8 +16,10 @@ from torch import Tensor
 
 
 def spread(t: Tensor, x: Tensor) -> Tensor:
-    """Give t (B,) or (B, F) trailing ones so that it multiplies x (B, ...)."""
+    """Give t (B,) or (B, F) trailing ones so that it multiplies x (B, ...); one that has them is returned as it is."""
     extra = x.ndim - t.ndim
+    if extra == 0:
+        return t
     return t.unsqueeze(-1) if extra == 1 else t.reshape(t.shape + (1,) * extra)
 
 

@@ -176,9 +176,14 @@ def trained(bench: Any, training: Training) -> tuple[Any, int]:
 
 
 def measured(bench: Any, net: Any, arm: Arm) -> dict[str, float]:
-    """Sample with the arm's sampler (by default the method's) and measure; all arms of a seed start from one noise."""
+    """Sample with the arm's sampler (by default the method's) and measure; all arms of a seed start from one noise.
+
+    A bench of classifiers draws no samples: it measures the run itself.
+    """
     from workbench.benches.assemble import generate
 
+    if not hasattr(bench, "start"):
+        return {name: float(value) for name, value in bench.measure(net).items()}
     generated = generate(bench, net, sampler_of(arm), num_inference_steps=arm.num_inference_steps,
                          seed=arm.training.seed, guidance_scale=arm.guidance_scale)
     return {name: float(value) for name, value in bench.measure(generated).items()}

@@ -20,13 +20,17 @@ def session(run: Run, recipe: dict[str, Any], *, every: int = 10, save_every: in
 
     Writes a reading each ``every`` steps and a checkpoint each ``save_every`` and at the end. The status in run.json
     becomes "finished", "stopped" (``stop()`` said so, the consumer went away, or Ctrl-C), "diverged" or "failed"; every
-    one of these but "failed" leaves a checkpoint to go on from. Raises what the loop raises.
+    one of these but "failed" leaves a checkpoint to go on from. Raises what the loop raises, and ValueError for
+    a folder that holds a run of another recipe.
     """
     if run.folder is None:
         raise ValueError("a recorded run needs a folder: give born(..., folder=...)")
     store = Store(run.folder)
     store.alone()
-    state = restore(run) if checkpoints(run.folder) else None  # a folder that is refused stays as it was
+    state = None
+    if checkpoints(run.folder):  # a folder that is refused stays as it was
+        store.expect(recipe)
+        state = restore(run)
     store.begin(recipe)
     for torn in run.folder.rglob(".*.part"):  # of a writer that was killed
         torn.unlink(missing_ok=True)

@@ -43,6 +43,14 @@ class Store:
         if self.state.get("status") == "running" and other not in (None, os.getpid()) and alive(other):
             raise RuntimeError(f"{self.folder} is being written by process {other}: stop it, or choose another folder")
 
+    def expect(self, recipe: dict[str, Any]) -> None:
+        """Raise ValueError, naming the first difference, where this folder's run was begun with another recipe."""
+        other = difference(self.state.get("recipe") or recipe, json.loads(json.dumps(recipe)))
+        if other:
+            name, old, new = other
+            raise ValueError(f"{self.folder} holds a run with {name} = {old!r}, not {new!r}: choose another folder, "
+                             "or fork that run to change it")
+
     def begin(self, recipe: dict[str, Any]) -> None:
         """Say what this run is and that it runs; a second writer of a live folder is refused with RuntimeError."""
         self.alone()
@@ -96,6 +104,16 @@ def read_events(folder: Path | str, kind: str | None = None) -> Iterator[dict[st
             event = json.loads(line)
             if kind in (None, event["kind"]):
                 yield event
+
+
+def difference(old: Any, new: Any, name: str = "recipe") -> tuple[str, Any, Any] | None:
+    """(dotted name, old value, new value) of the first difference of two JSON values; None for equal ones."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return None if old == new else (name, old, new)
+    for key in [*old, *(key for key in new if key not in old)]:
+        if found := difference(old.get(key), new.get(key), f"{name}.{key}".removeprefix("recipe.")):
+            return found
+    return None
 
 
 def alive(pid: int) -> bool:

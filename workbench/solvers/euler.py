@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from workbench.noise.process import Process
-from workbench.solvers.solver import Moved, Net, Rng, land, slope
+from workbench.solvers.solver import Moved, Net, Rng, leave
 
 
 @dataclass(frozen=True)
@@ -21,4 +21,5 @@ class Euler:
     def step(self, net: Net, process: Process, x_t: Tensor, t: Tensor, s: Tensor, memory: Any = None,
              rng: Rng | None = None, *, last: bool = False) -> Moved:
         x0 = net(x_t, t)
-        return Moved(land(process, x_t, t, s, x0), x0, slope(process, x_t, t, x0))
+        x_s, velocity = leave(process, x_t, t, s, x0)
+        return Moved(x_s, x0, velocity)

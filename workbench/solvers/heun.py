@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.noise.convert import from_x0
 from workbench.noise.process import Process, spread
-from workbench.solvers.solver import Moved, Net, Rng, land, slope
+from workbench.solvers.solver import Moved, Net, Rng, leave
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Heun:
     def step(self, net: Net, process: Process, x_t: Tensor, t: Tensor, s: Tensor, memory: Any = None,
              rng: Rng | None = None, *, last: bool = False) -> Moved:
         x0 = net(x_t, t)
-        trial, first = land(process, x_t, t, s, x0), slope(process, x_t, t, x0)
+        trial, first = leave(process, x_t, t, s, x0)
         if last:
             return Moved(trial, x0, first)
-        noisy = s > 0
-        end = torch.where(noisy, s, 1.0)  # any level where the slope is finite; unused where s = 0
-        second = from_x0(net(trial, end), "velocity", process, trial, end)
+        noisy = spread(s > 0, x_t)
+        end = torch.where(noisy, spread(s, x_t), 1.0)  # any level where the slope is finite; unused where s = 0
+        second = from_x0(net(trial, end.reshape(s.shape)), "velocity", process, trial, end)
         x_s = x_t + spread(s - t, x_t) * (first + second) / 2
-        return Moved(torch.where(spread(noisy, x_t), x_s, trial), x0, first, evaluations=2)
+        return Moved(torch.where(noisy, x_s, trial), x0, first, evaluations=2)

@@ -54,6 +54,15 @@ def land(process: Process, x_t: Tensor, t: Tensor, s: Tensor, x0: Tensor) -> Ten
     return process.jump(x_t, torch.where(noisy, t, 1.0), torch.where(noisy, s, 1.0), x0)
 
 
+def leave(process: Process, x_t: Tensor, t: Tensor, s: Tensor, x0: Tensor) -> tuple[Tensor, Tensor]:
+    """``land`` and ``slope`` at once, which share their masks."""
+    t, s = spread(t, x_t), spread(s, x_t)
+    noisy = t > 0
+    start = torch.where(noisy, t, 1.0)
+    velocity = from_x0(x0, "velocity", process, x_t, start)
+    return process.jump(x_t, start, torch.where(noisy, s, 1.0), x0), torch.where(noisy, velocity, 0.0)
+
+
 def slope(process: Process, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:
     """dx/dt (B, ...) of the probability-flow ODE at x_t, t, given x0; 0 where t = 0, where it has no limit."""
     clean = t <= 0

@@ -129,11 +129,13 @@ def write_back(run: Run, state: dict[str, Any], tensors: dict[str, Tensor], path
             raise ValueError(f"{path} was made with another {name}: its weights differ from the ones given now")
     if (state["blocks"], len(run.acts)) != (run.blocks, len(run.acts)) or state["act"] >= len(run.acts):
         raise ValueError(f"{path} was made with {state['blocks']} micro-batches a step, this run has {run.blocks}")
+    if state["seed"] != run.seed:
+        raise ValueError(f"{path} was made with seed {state['seed']}, this run has {run.seed}: its data are others")
     before = sum(act.steps for act in run.acts[: state["act"]])
     if before + state["act_step"] != state["step"] or state["act_step"] > run.acts[state["act"]].steps:
         raise ValueError(f"{path} stands at step {state['act_step']} of act {state['act'] + 1}; "
                          f"here acts have {[act.steps for act in run.acts]} steps: give the steps of its birth")
-    run.changes, run.seed = list(state["changes"]), state["seed"]
+    run.changes = list(state["changes"])
     run.enter(state["act"], restoring=True)
     run.step, run.act_step = state["step"], state["act_step"]
     if run.counter is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -64,10 +65,10 @@ def descend(run: Run, index: int, lr: float) -> tuple[Tensor, Tensor | float]:
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     if clip is not None:
         torch._foreach_mul_(gradients, (clip / (norm + 1e-6)).clamp(max=1.0))
-    good = torch.isfinite(norm).float()
     if norm.device.type == "cpu":  # the host may look, and leave out a bad step, at half the cost of a flag
-        good = float(good)
+        good = float(math.isfinite(norm))
     else:
+        good = torch.isfinite(norm).float()
         optimizer.found_inf = 1 - good
     run.bad_streak[index].add_(1).mul_(1 - good)
     for group in optimizer.param_groups:
@@ -90,7 +91,7 @@ def follow(run: Run, index: int, now, good: Tensor | float) -> None:
 def quiet(loss: Loss) -> Loss:
     """The loss without its graph."""
     return Loss(loss.total.detach(), {k: v.detach() for k, v in loss.parts.items()},
-                {k: v.detach() for k, v in loss.seen.items()})
+                {k: v.detach() if v.requires_grad else v for k, v in loss.seen.items()})
 
 
 def check(run: Run, taken: tuple[Taken, ...]) -> None:
