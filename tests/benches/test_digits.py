@@ -97,7 +97,7 @@ def test_real_pictures_read_as_real(bench):
 
 def test_wrong_pictures_are_told_by_the_metric_that_is_for_it(bench):
     known, images = bench.reference, bench.images
-    chosen = alike(images, Key(0).generator("test"))
+    chosen = alike(images, Key(0).generator("test"), replacement=False)
     x, y = images.x[chosen], images.y[chosen]
     shifted = bench.measure(Generated(x, (y + 1) % 10))
     assert shifted["recognised"] < 0.02 and shifted["frechet"] <= known["frechet"].high * 1.1

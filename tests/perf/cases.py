@@ -28,6 +28,7 @@ from workbench.record.session import session
 from workbench.solvers import Heun, walk
 from workbench.train.loop import train
 from workbench.train.run import Run
+from workbench.types import Samples
 
 STEPS = 20_000  # of a training: more than any measurement takes
 METHODS = {"consistency": ConsistencyDistillation(), "scm": ContinuousConsistency(), "ctm": ConsistencyTrajectory(),
@@ -63,6 +64,24 @@ class Pictures:
         return UNet(num_classes=10, second_time=second_time, sigma_data=self.sigma_data, seed=seed)
 
 
+@dataclass(frozen=True)
+class Doubled:
+    """Data in fp64."""
+
+    data: Any
+
+    def at(self, step: int, block: int = 0) -> Samples:
+        batch = self.data.at(step, block)
+        return Samples(batch.x.double(), batch.y)
+
+
+def cast(thing: Any) -> Any:
+    """A net or data as they are, or in fp64 where that is the default type."""
+    if torch.get_default_dtype() != torch.float64:
+        return thing
+    return thing.double() if isinstance(thing, nn.Module) else Doubled(thing)
+
+
 def bench(name: str) -> Any:
     return benches.load("gmm2d") if name == "mlp" else Pictures()
 
@@ -71,20 +90,20 @@ def run_of(net: str, method: str, batch_size: int, folder: Path | None = None, s
     """The engine's training of a method on the 36k-parameter MLP of gmm2d ("mlp") or the 0.7M U-Net ("unet")."""
     place, rule = bench(net), METHODS[method]
     wants = {"second_time": True} if getattr(rule, "second_time", False) else {}
-    nets = {"teacher": place.teacher(), "student": place.student(seed, **wants)}
-    return Run(fitted(rule, place), nets, place.data(seed, batch_size), seed=seed, steps=STEPS, folder=folder)
+    nets = {"teacher": cast(place.teacher()), "student": cast(place.student(seed, **wants))}
+    return Run(fitted(rule, place), nets, cast(place.data(seed, batch_size)), seed=seed, steps=STEPS, folder=folder)
 
 
 def task_of(net: str, method: str, batch_size: int, seed: int = 0) -> bare.Task:
     """The same training for a loop written by hand."""
     place, wants = bench(net), {"second_time": True} if method == "ctm" else {}
-    teacher, sd = place.teacher(), place.sigma_data
+    teacher, sd = cast(place.teacher()), place.sigma_data
     if net == "unet":
         teacher = speaks_x0(teacher, sd)
     elif method == "scm":
         teacher = speaks_f(teacher, sd)
-    return bare.Task(teacher, place.student(seed, **wants), place.data(seed, batch_size), sd, place.sigma_min,
-                     place.sigma_max, STEPS, seed)
+    student, data = cast(place.student(seed, **wants)), cast(place.data(seed, batch_size))
+    return bare.Task(teacher, student, data, sd, place.sigma_min, place.sigma_max, STEPS, seed)
 
 
 def speaks_x0(net: nn.Module, sd: float) -> Callable[..., Tensor]:
@@ -106,13 +125,13 @@ def engine_losses(run: Run) -> Iterator[tuple[Tensor, ...]]:
         yield tuple(taken.loss.total for taken in stepped.taken)
 
 
-def recorded(net: str, method: str, batch_size: int, folder: Path) -> Iterator[Any]:
+def recorded(run: Run) -> Iterator[Any]:
     """The engine under its recorder at the default rhythm: a reading each 10 steps, a checkpoint each 500."""
-    return session(run_of(net, method, batch_size, folder), {"bench": net, "method": method})
+    return session(run, {"bench": "perf", "method": type(run.method).__name__})
 
 
-def walks(batch_size: int = 512, levels: int = 18) -> tuple[Iterator[Tensor], Iterator[Tensor]]:
-    """(recorded walks, plain samplings): Heun from the same noise through the same MLP, every frame kept or none."""
+def walks(batch_size: int = 2000, levels: int = 18) -> tuple[Iterator[Tensor], Iterator[Tensor]]:
+    """(recorded walks, plain samplings): Heun from one noise through one MLP, every frame of 2,000 points kept or none."""
     place = bench("mlp")
     net, process = place.student(0).requires_grad_(False), place.process(Edm)
     x_T, grid = process.prior(place.start(batch_size, 0)[0]), karras(place.process(Edm), levels)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -49,12 +48,9 @@ def apart(net: str, method: str, steps: int = 20, batch_size: int = 64) -> float
 def unlike(net: str, method: str, folder: Path, steps: int = 30, batch_size: int = 64) -> list[str]:
     """Names of the tensors (weights, averages, moments) that ``steps`` recorded steps leave otherwise than bare ones."""
     plain, watched = run_of(net, method, batch_size), run_of(net, method, batch_size, folder)
-    for steppings in (train(plain), recorded(watched)):
+    for stepping in (train(plain), recorded(watched)):
         for _ in range(steps):
-            next(steppings)
+            next(stepping)
+        stepping.close()
     known, found = tensors_of(plain), tensors_of(watched)
     return sorted(known.keys() ^ found.keys()) + [name for name in known if not torch.equal(known[name], found[name])]
-
-
-def close(steppings: Any) -> None:
-    steppings.close()

@@ -1,16 +1,12 @@
 """Checkpoints: the same bits come back, and whatever is torn, altered, foreign or half written is not taken for one."""
 
-import builtins
-import errno
 import json
-import os
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
-from tests.train.toys import Follow, Line, Points, Rich, bits, drain, new
-from workbench import files
+from tests.train.toys import Follow, Line, Points, Rich, back_from, bits, drain, new
 from workbench.train.checkpoint import (
     FORMAT,
     KEEP,
@@ -92,21 +88,6 @@ def test_a_fingerprint_sees_every_bit():
     with torch.no_grad():
         other.b[1] = 1e-38
     assert fingerprint(one) != fingerprint(other)
-
-
-@pytest.fixture
-def two(tmp_path):
-    """A folder with checkpoints at steps 2 and 4, and the run's bits at each."""
-    run, known = new(folder=tmp_path), {}
-    for step in (2, 4):
-        save_run(drain(run, step), offset=step)
-        known[step] = bits(run)
-    return tmp_path, known
-
-
-def back_from(folder):
-    run = new(folder=folder)
-    return run, restore(run)
 
 
 def flips(path, count=15):
@@ -208,71 +189,3 @@ def test_a_checkpoint_of_another_run_is_refused(two):
 def test_a_run_without_a_folder_says_so():
     with pytest.raises(ValueError, match="has no folder: give one at birth"):
         save_run(new())
-
-
-def full_disk(monkeypatch, where, after):
-    """Raise ENOSPC at the ``after``-th call of "open", "write", "fsync" or "replace" while a checkpoint is written."""
-    calls = []
-
-    def counted():
-        calls.append(where)
-        if len(calls) > after:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    class Full:
-        def __init__(self, file):
-            self.file = file
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            self.file.close()
-
-        def __getattr__(self, name):
-            return getattr(self.file, name)
-
-        def write(self, data):
-            self.file.write(data[: len(data) // 2])  # half of it fits
-            counted()
-            self.file.write(data[len(data) // 2 :])
-
-    def opened(path, mode="r", *rest, **named):
-        if where == "open":
-            counted()
-        file = builtins.open(path, mode, *rest, **named)
-        return Full(file) if where == "write" else file
-
-    monkeypatch.setattr(files, "open", opened, raising=False)
-    if where in ("fsync", "replace"):
-        real = getattr(os, where)
-        monkeypatch.setattr(os, where, lambda *a, **k: (counted(), real(*a, **k))[1])
-
-
-@pytest.mark.parametrize("where", ["open", "write", "fsync", "replace"])
-@pytest.mark.parametrize("after", [0, 1])  # in the tensors, in the JSON
-def test_a_full_disk_costs_the_new_checkpoint_alone(two, monkeypatch, where, after):
-    folder, known = two
-    run = new(folder=folder)
-    restore(run)
-    drain(run, 6)
-    with monkeypatch.context() as broken, pytest.raises(OSError, match="No space left"):
-        full_disk(broken, where, after)
-        save_run(run)
-    assert [path.stem for path in checkpoints(folder)] == ["00000002", "00000004"]
-    assert list(folder.rglob("*.part")) == [] and list(folder.rglob(".*")) == []
-    again, state = back_from(folder)
-    assert again.step == 4 and bits(again) == known[4] and state["skipped"] == []
-    save_run(run)  # there is room again
-    assert back_from(folder)[0].step == 6
-    assert bits(drain(run)) == bits(drain(new()))
-
-
-def test_a_full_disk_while_rewriting_a_step_leaves_that_step(two, monkeypatch):
-    folder, known = two
-    run, _ = back_from(folder)
-    with monkeypatch.context() as broken, pytest.raises(OSError, match="No space left"):
-        full_disk(broken, "replace", 1)
-        save_run(run, offset=99)
-    again, state = back_from(folder)
-    assert again.step == 4 and bits(again) == known[4] and state["extra"] == {"offset": 4}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.randomness import Key
+from workbench.train.checkpoint import restore
 from workbench.train.loop import train
 from workbench.train.place import Place
 from workbench.train.run import Run
@@ -135,6 +136,12 @@ def bits(run: Run) -> dict[str, bytes]:
         for j, weight in enumerate(weights):
             found |= {f"optimizer {i}/{j}/{k}": v for k, v in optimizer.state.get(weight, {}).items()}
     return {name: tensor.detach().numpy().tobytes() for name, tensor in found.items()}
+
+
+def back_from(folder: Path) -> tuple[Run, dict]:
+    """A fresh run brought to the newest whole checkpoint of a folder, and the state that was read."""
+    run = new(folder=folder)
+    return run, restore(run)
 
 
 def one_of_two(rank: int, folder: str) -> None:

@@ -54,11 +54,15 @@ def judge(images: Split) -> nn.Module:
     return trained("digits-classifier", net, recipe, images.x, images.y, Labelled)
 
 
-def alike(images: Split, generator: torch.Generator) -> Tensor:
-    """Indices of training pictures, drawn without replacement, with as many of each class as are held out."""
+def alike(images: Split, generator: torch.Generator, replacement: bool = True) -> Tensor:
+    """Indices of training pictures, drawn with or without replacement, with as many of each class as are held out."""
     chosen = []
     for label in range(CLASSES):
         members = (images.y == label).nonzero()[:, 0]
-        order = torch.randperm(len(members), generator=generator)
-        chosen.append(members[order[: int((images.held_y == label).sum())]])
+        count = int((images.held_y == label).sum())
+        if replacement:
+            drawn = torch.randint(len(members), (count,), generator=generator)
+        else:
+            drawn = torch.randperm(len(members), generator=generator)[:count]
+        chosen.append(members[drawn])
     return torch.cat(chosen)

@@ -122,8 +122,14 @@ class Digits:
         }  # fmt: skip
 
     def perfect(self, seeds: int = 10) -> dict[str, Interval]:
-        """What real pictures read: lowest, mean and highest over ``seeds`` draws of training pictures, in the classes'
-        held-out numbers; of the held-out pictures themselves where training pictures are the yardstick."""
+        """What a perfect copy of the training law reads: lowest, mean and highest over ``seeds`` draws.
+
+        Training pictures are drawn with replacement, as a generator draws, in the classes' held-out numbers; where they
+        are the yardstick themselves, these are the held-out pictures' own values.
+
+        Drawn without replacement they read lower (frechet 1.86, not 2.03, at split_seed 3): such a draw is a fresh
+        sample of all digits, which no generator that knows the training pictures alone can give.
+        """
         images, rows = self.images, []
         for seed in range(seeds):
             chosen = alike(images, Key(seed).generator("perfect"))

@@ -66,7 +66,7 @@ def to_x0(output: Tensor, form: str, process: Process, x_t: Tensor, t: Tensor, l
     """x0 (B, ...) that an output (B, ...) of this form implies at x_t, t; ``level`` is that of spread t, if known."""
     if form == "x0":
         return output
-    a, b = x0_weights(form, process, t if level else spread(t, x_t), level)
+    a, b = x0_weights(form, process, spread(t, x_t), level)
     return a * x_t + b * output
 
 

@@ -28,8 +28,9 @@ class Heun:
         trial, first = leave(process, x_t, t, s, x0)
         if last:
             return Moved(trial, x0, first)
-        noisy = spread(s > 0, x_t)
-        end = torch.where(noisy, spread(s, x_t), 1.0)  # any level where the slope is finite; unused where s = 0
+        level = spread(s, x_t)
+        noisy = level > 0
+        end = torch.where(noisy, level, 1.0)  # any level where the slope is finite; unused where s = 0
         second = from_x0(net(trial, end.reshape(s.shape)), "velocity", process, trial, end)
         x_s = x_t + spread(s - t, x_t) * (first + second) / 2
         return Moved(torch.where(noisy, x_s, trial), x0, first, evaluations=2)

@@ -1,0 +1,99 @@
+"""The measurements by name, each with the bound that design.md sets it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tests.perf.cases import LOOPS, engine_losses, recorded, run_of, task_of, walks
+from tests.perf.check import apart, unlike
+from tests.perf.pairs import Ratio, compare
+from workbench.train.loop import train
+
+MLP_BATCH, UNET_BATCH = 512, 32
+Both = tuple[Iterator, Iterator]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Two generators to compare, ``turns`` steps at a time. Held when ``which`` ("ratio" or "low") is within ``bound``."""
+
+    both: Callable[[], AbstractContextManager[Both]]
+    bound: float
+    turns: int
+    pairs: int
+    which: str = "ratio"
+    check: Callable[[], str] = lambda: ""  # what is wrong before anything is timed
+
+    def taken(self, pairs: int | None = None, clock: str = "cpu") -> Ratio:
+        with self.both() as (a, b):
+            return compare(a, b, pairs=pairs or self.pairs, turns=self.turns, clock=clock)
+
+    def held(self, ratio: Ratio) -> bool:
+        return getattr(ratio, self.which) <= self.bound
+
+
+def engine(net: str, method: str, turns: int, pairs: int) -> Measurement:
+    """The engine over the loop written by hand."""
+    batch_size, bound, which = (MLP_BATCH, 1.05, "ratio") if net == "mlp" else (UNET_BATCH, 1.02, "low")
+
+    @contextmanager
+    def both() -> Iterator[Both]:
+        yield engine_losses(run_of(net, method, batch_size)), LOOPS[method](task_of(net, method, batch_size))
+
+    def check() -> str:
+        worst = apart(net, method, batch_size=64 if net == "mlp" else 4)
+        return "" if worst <= 1e-6 else f"the losses differ by {worst:.2g}, relatively: this is not the same training"
+
+    return Measurement(both, bound, turns, pairs, which, check)
+
+
+def recorders(net: str, turns: int, pairs: int) -> Measurement:
+    """The engine watched over the engine alone."""
+    batch_size = MLP_BATCH if net == "mlp" else UNET_BATCH
+
+    @contextmanager
+    def both() -> Iterator[Both]:
+        with tempfile.TemporaryDirectory(prefix="perf-") as folder:
+            watched = recorded(run_of(net, "consistency", batch_size, Path(folder) / "run"))
+            yield watched, train(run_of(net, "consistency", batch_size))
+            watched.close()
+
+    def check() -> str:
+        with tempfile.TemporaryDirectory(prefix="perf-") as folder:
+            steps, few = (30, 64) if net == "mlp" else (11, 4)
+            names = unlike(net, "consistency", Path(folder) / "run", steps, few)
+        return f"watching changes {len(names)} tensors, {names[0]} first" if names else ""
+
+    return Measurement(both, 1.03, turns, pairs, "ratio", check)
+
+
+@contextmanager
+def recorded_walks() -> Iterator[Both]:
+    yield walks()
+
+
+@contextmanager
+def twice_the_same() -> Iterator[Both]:
+    yield tuple(LOOPS["consistency"](task_of("mlp", "consistency", MLP_BATCH)) for _ in range(2))
+
+
+def same_samples() -> str:
+    a, b = (next(steps) for steps in walks(64))
+    return "" if torch.allclose(a, b, rtol=1e-4, atol=1e-4) else f"the samples differ by {float((a - b).abs().max()):.2g}"
+
+
+MEASUREMENTS = {
+    "null.mlp": Measurement(twice_the_same, 1.05, 5, 120),
+    **{f"mlp.{method}": engine("mlp", method, 5, 120) for method in LOOPS},
+    "unet.consistency": engine("unet", "consistency", 2, 60),
+    "unet.dmd2": engine("unet", "dmd2", 5, 60),
+    "recorders.mlp": recorders("mlp", 10, 100),
+    "recorders.unet": recorders("unet", 10, 20),
+    "walk.mlp": Measurement(recorded_walks, 1.05, 1, 60, check=same_samples),
+}
