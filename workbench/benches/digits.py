@@ -36,7 +36,7 @@ class Digits:
     widths: tuple[int, ...] = (32, 96)
     sigma_min: float = 0.002
     sigma_max: float = 80.0
-    budget: Budget = Budget(teacher_calls=2e5, batch_size=128)
+    budget: Budget = Budget(teacher_calls=1.28e5, batch_size=64)
     samples: int = 359  # drawn for a measurement: as many as there are held-out pictures
     memory: dict = field(default_factory=dict, repr=False, compare=False)  # nets and features, once made
 

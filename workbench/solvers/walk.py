@@ -44,7 +44,7 @@ def walk(net: Any, process: Process, solver: Solver, times: Tensor, x_T: Tensor 
     spoken, weight = speak(net, process, "x0"), int(getattr(net, "evaluations", 1))
 
     def bound(x_t: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
-        return spoken(x_t, t.expand(len(x_t), *t.shape[1:]), s if s is None else s.expand(len(x_t), *s.shape[1:]), cond, guidance)
+        return spoken(x_t, t, s, cond, guidance)
 
     return _steps(bound, process, solver, grid, frame or Frame(0, x, x, x, x), key, weight, grad)
 
@@ -54,12 +54,11 @@ def _steps(net: Any, process: Process, solver: Solver, grid: Tensor, start: Fram
     x, memory, evaluations, steps = start.x_t, start.memory, 0, len(grid) - 1
     last = [not bool(level.any()) for level in grid]  # read on the host, once
     levels = grid.to(x.device)
-    solved = levels[:, None] if levels.ndim == 1 else levels  # a level for all is (1,) to the solver
     levels = levels[:, None].expand(-1, len(x)) if levels.ndim == 1 else levels  # (N+1, B) or (N+1, B, F)
     for step in range(start.step, steps):
         t, s = levels[step], levels[step + 1]
         with nullcontext() if grad else torch.no_grad():
-            moved = solver.step(net, process, x, solved[step], solved[step + 1], memory, _counted(key, step, x.device), last=last[step + 1])
+            moved = solver.step(net, process, x, t, s, memory, _counted(key, step, x.device), last=last[step + 1])
         evaluations += weight * moved.evaluations
         yield Frame(step, x, t, s, moved.x0, moved.kind, moved.velocity, memory, key, evaluations)
         x, memory = moved.x_s, moved.memory
