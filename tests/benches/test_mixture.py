@@ -111,4 +111,4 @@ def test_reference_is_computed_once():
 
 def test_equal_benches_are_equal_and_steps_follow_the_budget():
     assert load("gmm2d") == load("gmm2d") != load("gmm2d", std=0.1)
-    assert load("gmm2d").budget.steps == 3906  # 2e6 / 512
+    assert load("gmm2d").budget.steps == 20_000  # 1.024e7 / 512

@@ -13,8 +13,8 @@ from workbench.jobs import notebook as job
 
 FIRST_PICTURE = 60  # seconds, on two cores
 TINY = {"bench": "gmm2d", "steps": 12, "batch_size": 64, "teacher_steps": 4, "samples": 128}
-PANELS = ("data", "teacher-samples", "consistency-losses", "dmd2-losses", "walk", "x0-predictions",
-          "x0-distance-to-the-end", "consistency-targets", "dmd2-targets", "quality-and-diversity")  # fmt: skip
+PANELS = ("data", "teacher-samples", "consistency-distillation-losses", "dmd2-losses", "walk", "x0-predictions",
+          "x0-distance-to-the-end", "consistency-distillation-targets", "dmd2-targets", "quality-and-diversity")  # fmt: skip
 
 
 def test_it_runs_whole_and_shows_everything(tmp_path):
@@ -28,8 +28,8 @@ def test_it_runs_whole_and_shows_everything(tmp_path):
     assert sum("<table>" in out.get("data", {}).get("text/html", "") for out in outputs) == 3
     assert not any("widget" in kind for out in outputs for kind in out.get("data", {}))
     points = json.loads((folder / "figures" / f"{len(PANELS):02d}-quality-and-diversity.json").read_text())
-    assert {point["model"] for point in points} == {"teacher", "consistency", "dmd2"}
-    for student in ("consistency", "dmd2"):
+    assert {point["model"] for point in points} == {"teacher", "consistency-distillation", "dmd2"}
+    for student in ("consistency-distillation", "dmd2"):
         assert json.loads((folder / student / "run.json").read_text())["status"] == "finished"
 
 

@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch  # noqa: E402
 
 from tests.perf.measure import MEASUREMENTS  # noqa: E402
+from tests.perf.pairs import keep_freed_memory  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not chosen:
         parser.error(f"no measurement is called {asked.names[0]}: there are {', '.join(MEASUREMENTS)}")
     torch.set_num_threads(1)
+    keep_freed_memory()
     found, broken = {}, []
     for name in chosen:
         measurement = MEASUREMENTS[name]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from workbench.randomness import Key
 
-Losses = Iterator[tuple[Tensor, ...]]
+Seen = Iterator[tuple[tuple[Tensor, Tensor], ...]]  # (loss, gradient norm) of each gradient step of a step
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,21 @@ def cosine(lr: float, step: int, steps: int) -> float:
 
 def ramp(step: int) -> float:
     return min(0.999, (1 + step) / (10 + step))
+
+
+def descend(loss: Tensor, optimizer: torch.optim.Adam, lr: float, clip: float = math.inf) -> tuple[Tensor, Tensor]:
+    """One step of the optimiser's own weights, left out when the gradient is not finite; (loss, gradient norm)."""
+    weights = optimizer.param_groups[0]["params"]
+    optimizer.zero_grad()
+    loss.backward(inputs=weights)
+    if clip < math.inf:
+        norm = torch.nn.utils.clip_grad_norm_(weights, clip)
+    else:
+        norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights])
+    if math.isfinite(norm):
+        optimizer.param_groups[0]["lr"] = lr
+        optimizer.step()
+    return loss.detach(), norm
 
 
 def frozen(net: nn.Module) -> nn.Module:

@@ -1,7 +1,7 @@
 """DMD2 written by hand for one set of nets: no run, no record, no solver.
 
-Each is a generator that yields the losses of a step, one per gradient step, and draws through the same counted keys as
-the engine, so that losses can be compared.
+Each is a generator that yields loss and gradient norm of each gradient step, and draws through the same counted keys as
+the engine, so that they can be compared. As in the engine a step with a non-finite gradient changes no weight.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from tests.perf.bare import Losses, Task, cosine, denoise, frozen, ramp, wide
+from tests.perf.bare import Seen, Task, cosine, denoise, descend, frozen, ramp, wide
 from workbench.nets.heads import judge_like
 from workbench.noise import Edm
 
 
-def dmd2(task: Task, turns: int = 5) -> Losses:
+def dmd2(task: Task, turns: int = 5) -> Seen:
     """One-step DMD2, 2405.14867: ``turns`` steps of critic and judge to one of the student."""
     student, critic, sd, example = task.student, copy.deepcopy(task.student), task.sd, task.data.at(0).x
     judge = judge_like(student, example, Edm(task.sigma_min, task.sigma_max, sd))
@@ -41,14 +41,6 @@ def dmd2(task: Task, turns: int = 5) -> Losses:
         cos = sd * (sigma.square() + sd * sd).rsqrt()
         return judge(critic, wide(cos, x) * x, torch.atan2(sigma, torch.full_like(sigma, sd)), y)
 
-    def descend(loss: Tensor, optimizer: torch.optim.Adam, own: list, step: int) -> Tensor:
-        optimizer.zero_grad()
-        loss.backward(inputs=own)
-        torch.nn.utils.clip_grad_norm_(own, 10.0)
-        optimizer.param_groups[0]["lr"] = cosine(5e-4, step, task.steps)
-        optimizer.step()
-        return loss.detach()
-
     for step in range(task.steps):
         x, y = task.data.at(step)
         with torch.no_grad():
@@ -58,7 +50,7 @@ def dmd2(task: Task, turns: int = 5) -> Losses:
         fit = ((sigma.square() + sd * sd) / (sigma * sd).square() * miss).mean() / x[0].numel()
         real, real_sigma = noised(x, step, 0, "real")
         told = (softplus(-judged(real, real_sigma, y)) + softplus(judged(x_t, sigma, y))).mean()
-        losses = [descend(fit + 1e-2 * told, critic_adam, fitted, step)]
+        seen = [descend(fit + 1e-2 * told, critic_adam, cosine(5e-4, step, task.steps), clip=10.0)]
         if step % turns == 0:
             fake = generate(step, x, y, 1)
             x_t, sigma = noised(fake, step, 1)
@@ -67,7 +59,7 @@ def dmd2(task: Task, turns: int = 5) -> Losses:
                 scale = (fake - truth).flatten(1).abs().mean(1).clamp(min=1e-5)
                 target = fake - (guess - truth) / wide(scale, x)
             loss = 0.5 * (fake - target).square().mean() + 3e-3 * softplus(-judged(x_t, sigma, y)).mean()
-            losses.append(descend(loss, adam, weights, step))
+            seen.append(descend(loss, adam, cosine(5e-4, step, task.steps), clip=10.0))
             with torch.no_grad():
                 torch._foreach_lerp_(sampleds, weights, 1 - ramp(step))
-        yield tuple(losses)
+        yield tuple(seen)

@@ -1,7 +1,7 @@
 """Consistency models, sCM and CTM written by hand for one set of nets: no run, no record, no solver.
 
-Each is a generator that yields the losses of a step, one per gradient step, and draws through the same counted keys as
-the engine, so that losses can be compared.
+Each is a generator that yields loss and gradient norm of each gradient step, and draws through the same counted keys as
+the engine, so that they can be compared. As in the engine a step with a non-finite gradient changes no weight.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tests.perf.bare import Losses, Task, cosine, denoise, frozen, heun, jump, ramp, wide
+from tests.perf.bare import Seen, Task, cosine, denoise, descend, frozen, heun, jump, ramp, wide
 from workbench.nets.heads import Uncertainty
 from workbench.noise import Edm
 from workbench.noise.times import karras
 from workbench.randomness import Key
 
 
-def consistency(task: Task, levels: int = 18) -> Losses:
+def consistency(task: Task, levels: int = 18) -> Seen:
     """Consistency distillation, 2303.01469, algorithm 2."""
     grid, student, sd = karras(Edm(task.sigma_min, task.sigma_max, task.sd), levels), task.student, task.sd
     slow, sampled, weights = frozen(student), frozen(student), list(student.parameters())
@@ -30,17 +30,14 @@ def consistency(task: Task, levels: int = 18) -> Losses:
         with torch.no_grad():
             target = denoise(slow, sd, heun(task.teacher, x_t, sigma, to, y), to, y)
         loss = (denoise(student, sd, x_t, sigma, y) - target).flatten(1).square().sum(1).mean()
-        adam.zero_grad()
-        loss.backward()
-        adam.param_groups[0]["lr"] = cosine(1e-3, step, task.steps)
-        adam.step()
+        seen = descend(loss, adam, cosine(1e-3, step, task.steps))
         with torch.no_grad():
             torch._foreach_lerp_(slows, weights, 1 - 0.95)
             torch._foreach_lerp_(sampleds, weights, 1 - ramp(step))
-        yield (loss.detach(),)
+        yield (seen,)
 
 
-def scm(task: Task) -> Losses:
+def scm(task: Task) -> Seen:
     """sCM, 2410.11081, algorithm 1, with the tangent by forward mode; the teacher here speaks F of the angle."""
     student, sd, trust = task.student, task.sd, Uncertainty()
     sampled, own = frozen(student), list(student.parameters())
@@ -63,16 +60,13 @@ def scm(task: Task) -> Losses:
         gap = (student(x_t, t, None, y) - target).flatten(1).square().sum(1) / x[0].numel()
         weight = trust(t)
         loss = (torch.exp(-weight) * gap + weight).mean()
-        adam.zero_grad()
-        loss.backward()
-        adam.param_groups[0]["lr"] = cosine(1e-3, step, task.steps)
-        adam.step()
+        seen = descend(loss, adam, cosine(1e-3, step, task.steps))
         with torch.no_grad():
             torch._foreach_lerp_(sampleds, own, 1 - ramp(step))
-        yield (loss.detach(),)
+        yield (seen,)
 
 
-def ctm(task: Task, levels: int = 18, most: int = 4) -> Losses:
+def ctm(task: Task, levels: int = 18, most: int = 4) -> Seen:
     """Consistency trajectory models, 2310.02279, algorithm 1, without the judge."""
     grid, student, sd = karras(Edm(task.sigma_min, task.sigma_max, task.sd), levels), task.student, task.sd
     slow, sampled, weights = frozen(student), frozen(student), list(student.parameters())
@@ -107,11 +101,8 @@ def ctm(task: Task, levels: int = 18, most: int = 4) -> Losses:
         miss = (jump(student, sd, x_a, sigma, sigma, y) - x).flatten(1).square().sum(1)
         anchor = ((sigma.square() + sd * sd) / (sigma * sd).square() * miss).mean() / x[0].numel()
         loss = (guess - target).square().mean() + anchor
-        adam.zero_grad()
-        loss.backward()
-        adam.param_groups[0]["lr"] = cosine(1e-3, step, task.steps)
-        adam.step()
+        seen = descend(loss, adam, cosine(1e-3, step, task.steps))
         with torch.no_grad():
             torch._foreach_lerp_(slows, weights, 1 - 0.95)
             torch._foreach_lerp_(sampleds, weights, 1 - ramp(step))
-        yield (loss.detach(),)
+        yield (seen,)

@@ -120,9 +120,10 @@ def speaks_f(mixture: nn.Module, sd: float) -> Callable[..., Tensor]:
     return f
 
 
-def engine_losses(run: Run) -> Iterator[tuple[Tensor, ...]]:
+def engine(run: Run) -> bare.Seen:
+    """(loss, gradient norm) of each gradient step, as the loops written by hand yield them."""
     for stepped in train(run):
-        yield tuple(taken.loss.total for taken in stepped.taken)
+        yield tuple((taken.loss.total, taken.grad_norm) for taken in stepped.taken)
 
 
 def recorded(run: Run) -> Iterator[Any]:
@@ -131,7 +132,7 @@ def recorded(run: Run) -> Iterator[Any]:
 
 
 def walks(batch_size: int = 2000, levels: int = 18) -> tuple[Iterator[Tensor], Iterator[Tensor]]:
-    """(recorded walks, plain samplings): Heun from one noise through one MLP, every frame of 2,000 points kept or none."""
+    """(recorded walks, plain samplings): Heun from one noise through one MLP, frames of 2,000 points kept or none."""
     place = bench("mlp")
     net, process = place.student(0).requires_grad_(False), place.process(Edm)
     x_T, grid = process.prior(place.start(batch_size, 0)[0]), karras(place.process(Edm), levels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,20 @@ class Ratio:
 
     def told(self) -> dict[str, Any]:
         return {name: value if name == "pairs" else float(f"{value:.5g}") for name, value in asdict(self).items()}
+
+
+def keep_freed_memory() -> bool:
+    """Ask the C library to hand no freed memory back, for the rest of the process; True where it could be asked.
+
+    Otherwise page faults, which come and go with the allocator's state (0 to 160 a step of the MLP were seen, the same
+    loop in the same process), cost up to a tenth of a small step, on one side or the other, and that is measured.
+    """
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallopt"):
+        return False
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # malloc.h of glibc
+    wanted = {mmap_threshold: 1 << 30, trim_threshold: (1 << 31) - 1, top_pad: 1 << 26}
+    return all([library.mallopt(name, value) == 1 for name, value in wanted.items()])
 
 
 def turn(steps: Iterator, count: int, clock: Callable[[], float]) -> float:

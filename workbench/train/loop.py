@@ -70,7 +70,8 @@ def descend(run: Run, index: int, lr: float) -> tuple[Tensor, Tensor | float]:
     else:
         good = torch.isfinite(norm).float()
         optimizer.found_inf = 1 - good
-    run.bad_streak[index].add_(1).mul_(1 - good)
+    if isinstance(good, Tensor) or not good or run.bad_streak[index]:
+        run.bad_streak[index].add_(1).mul_(1 - good)
     for group in optimizer.param_groups:
         group["lr"] = lr
     if isinstance(good, Tensor) or good:

@@ -86,11 +86,12 @@ class ConsistencyTrajectory:
 
     def safe_hop(self, net, x, t, s, y):
         """The jump t -> s, finite also where t is already 0 (its value is then not used)."""
-        return self.hop(net, x, torch.where(t > 0, t, torch.ones_like(t)), s, y)
+        return self.hop(net, x, torch.where(t > 0, t, 1.0), s, y)
 
     def to_zero(self, net, x, s, zero, y):
-        """Where a point at s lands at time 0; points that are there already stay."""
-        return torch.where(self.wide(s > 0, x), self.safe_hop(net, x, s, zero, y), x)
+        """Where a point at s lands at time 0, which is what the net points at; points that are there already stay."""
+        noisy = s > 0
+        return torch.where(self.wide(noisy, x), net(x, torch.where(noisy, s, 1.0), zero, cond=y), x)
 
     def wide(self, mask, x):
         return mask.reshape(-1, *[1] * (x.ndim - 1))
