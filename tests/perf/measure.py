@@ -1,4 +1,4 @@
-"""The measurements by name, each with the bound that design.md sets it."""
+"""The measurements by name, each with its bound."""
 
 from __future__ import annotations
 
