@@ -82,15 +82,16 @@ def move(x_t: Tensor, t: Tensor, source: Process, target: Process) -> tuple[Tens
     """The same state in another process: (x, t) there, at the same signal-to-noise ratio."""
     if source.schedule == target.schedule:
         return x_t, t
-    return arrive(x_t, t, source, target)[:2]
+    x, there, _ = arrive(x_t, t, source, target)
+    return x, there.reshape(t.shape)
 
 
 def arrive(x_t: Tensor, t: Tensor, source: Process, target: Process) -> tuple[Tensor, Tensor, Level]:
-    """``move`` between processes that differ, and (alpha, sigma) of the place it came to, spread to multiply x."""
+    """``move`` between processes that differ: x, then t and (alpha, sigma) there, both spread to multiply x."""
     alpha, sigma = source.signal_noise(spread(t, x_t))
     there = target.time(alpha, sigma)
     level = target.signal_noise(there)
-    return scale(alpha, sigma, *level) * x_t, there.reshape(t.shape), level
+    return scale(alpha, sigma, *level) * x_t, there, level
 
 
 def scale(alpha: Tensor, sigma: Tensor, alpha_there: Tensor, sigma_there: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ class Spoken(torch.nn.Module):
         else:
             x, there, level = arrive(x_t, t, self.process, native)
             s_there = s if s is None else native.time(*self.process.signal_noise(s))
-            x0 = to_x0(self.net(x, there, s_there, cond, guidance), form, native, x, there, level)
+            x0 = to_x0(self.net(x, there.reshape(t.shape), s_there, cond, guidance), form, native, x, there, level)
         return from_x0(x0, self.form, self.process, x_t, t)
 
     def features(self, x_t: Tensor, t: Tensor, s: Tensor | None = None, cond=None, guidance=None, **taps):

@@ -24,13 +24,12 @@ class Heun:
 
     def step(self, net: Net, process: Process, x_t: Tensor, t: Tensor, s: Tensor, memory: Any = None,
              rng: Rng | None = None, *, last: bool = False) -> Moved:
-        x0 = net(x_t, t)
-        trial, first = leave(process, x_t, t, s, x0)
+        x0, here, there = net(x_t, t), spread(t, x_t), spread(s, x_t)
+        trial, first = leave(process, x_t, here, there, x0)
         if last:
             return Moved(trial, x0, first)
-        level = spread(s, x_t)
-        noisy = level > 0
-        end = torch.where(noisy, level, 1.0)  # any level where the slope is finite; unused where s = 0
+        noisy = there > 0
+        end = torch.where(noisy, there, 1.0)  # any level where the slope is finite; unused where s = 0
         second = from_x0(net(trial, end.reshape(s.shape)), "velocity", process, trial, end)
-        x_s = x_t + spread(s - t, x_t) * (first + second) / 2
+        x_s = x_t + (there - here) * (first + second) / 2
         return Moved(torch.where(noisy, x_s, trial), x0, first, evaluations=2)
