@@ -18,7 +18,7 @@ from tests.chaos.life import BEGUN, INTERRUPTED, live
 from tests.chaos.scenarios import Scenario
 from workbench.record.fork import fork
 
-WAYS = ("moment",) * 6 + ("save",) * 2 + ("rename",) * 2 + ("Ctrl-C",)  # how a life ends
+WAYS = ("moment",) * 6 + ("save",) * 2 + ("rename",) * 2 + ("Ctrl-C",) * 2  # how a life ends
 CUT_OFF = (-signal.SIGKILL, INTERRUPTED)
 
 

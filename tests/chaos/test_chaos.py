@@ -6,6 +6,8 @@ from tests.chaos.compare import differences
 from tests.chaos.harness import Chaos
 from tests.chaos.life import FORGET
 from tests.chaos.scenarios import scenarios
+from workbench.benches.assemble import from_recipe
+from workbench.record import session
 
 pytestmark = pytest.mark.chaos
 SCENARIOS = scenarios()
@@ -26,6 +28,26 @@ def test_a_killed_run_ends_with_the_same_bits(chaos, name):
 @pytest.mark.parametrize("forgotten", FORGET)
 def test_a_restore_that_forgets_is_found(chaos, forgotten):
     assert chaos.control(SCENARIOS["two clocks"], forgotten) != []
+
+
+def test_ctrl_c_before_an_event_loses_none(tmp_path, monkeypatch):
+    told, reading = {**SCENARIOS["two micro-batches"].told, "steps": 12}, session.reading
+
+    def interrupted(stepped):
+        if stepped.step == 7:
+            raise KeyboardInterrupt
+        return reading(stepped)
+
+    def train(folder):
+        return list(session.session(from_recipe(told, folder), told, every=1, save_every=5))
+
+    train(tmp_path / "reference")
+    monkeypatch.setattr(session, "reading", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run")
+    monkeypatch.undo()
+    train(tmp_path / "run")
+    assert differences(tmp_path / "reference", tmp_path / "run") == []
 
 
 def test_a_killed_writer_leaves_no_scraps(chaos):

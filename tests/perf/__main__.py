@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch  # noqa: E402
 
-from tests.perf.measure import MEASUREMENTS  # noqa: E402
+from tests.perf.measure import MEASUREMENTS, QUICK  # noqa: E402
 from tests.perf.pairs import keep_freed_memory  # noqa: E402
 
 
@@ -20,6 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help=f"of {', '.join(MEASUREMENTS)}; or their beginnings (default: all)")
     parser.add_argument("--json", action="store_true", help="print one object: name -> {ratio, low, high, pairs, ...}")
     parser.add_argument("--pairs", type=int, help="pairs of each measurement, instead of its own number")
+    parser.add_argument("--quick", dest="pairs", action="store_const", const=QUICK, help=f"{QUICK} pairs of each")
     parser.add_argument("--clock", choices=("cpu", "wall"), default="cpu", help="what is timed (default: cpu)")
     asked = parser.parse_args(arguments)
     chosen = [name for name in MEASUREMENTS if not asked.names or name.startswith(tuple(asked.names))]

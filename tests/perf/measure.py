@@ -14,6 +14,7 @@ from tests.perf.pairs import Ratio, compare
 from workbench.train.loop import train
 
 MLP_BATCH, UNET_BATCH = 512, 32
+QUICK = 30  # pairs of a measurement in the tests
 Both = tuple[Iterator, Iterator]
 
 

@@ -51,10 +51,14 @@ class Outcome(NamedTuple):
 
 
 def arms_of(record: Record, claim: Claim, side: str) -> list[Arm]:
-    """The arms of one side ("on", "off") of a claim, one per seed: the record's settings under the side's own."""
+    """The arms of one side ("on", "off") of a claim, one per seed: the record's settings under the side's own.
+
+    A setting of the method that is called as one of ARM_KEYS is given inside ``settings = {...}``.
+    """
     own = dict(getattr(claim, side))
     sampler, count = own.pop("sampler", None), own.pop("num_inference_steps", None)
     method = own.pop("method", record.method)
+    own |= own.pop("settings", {})
     scale = own.pop("guidance_scale", None) if method == TEACHER else None
     if method == TEACHER and own:
         takes = "sampler, num_inference_steps and guidance_scale"

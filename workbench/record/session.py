@@ -47,15 +47,15 @@ def watched(run: Run, store: Store, every: int, save_every: int, stop: Callable[
     started, first, whole = time.perf_counter(), run.step, False
     try:
         for stepped in train(run):
-            whole = True
             if stepped.step % every == 0 or stepped.step == 1 or run.finished:
                 store.event("step", **reading(stepped))
+            whole = True
             if stepped.step % save_every == 0:
                 save_run(run, offset=store.offset)
             yield stepped
             if stop():
                 break
-            whole = False  # Ctrl-C may fall inside the next step: half a step is not saved
+            whole = False  # Ctrl-C may fall inside the next step, or before its event: neither is saved half
     except Diverged as error:
         store.event("diverged", step=run.step, message=str(error))
         store.end("diverged", step=run.step, error=str(error))
