@@ -8,10 +8,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
-    "files", "randomness", "types", "noise", "solvers", "nets", "teachers", "students", "methods", "passes", "train",
+    "files", "naming", "randomness", "types", "noise", "solvers", "nets", "teachers", "students", "methods", "passes", "train",
     "record", "metrics", "benches", "papers", "export", "cells", "jobs", "cli", "__main__",
 )
-GROUND = {"files", "randomness", "types"}
+GROUND = {"files", "naming", "randomness", "types"}
 FOREIGN = {"diffusers", "transformers"}
 MAY_IMPORT_FOREIGN = ("from_diffusers", "from_transformers")
 

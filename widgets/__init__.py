@@ -1,1 +1,1 @@
-"""Views for the browser: arrays in, events out. One view is a module and the script beside it."""
+"""Views for the browser: one .py and one .js each. Arrays in, events out; they know nothing of the workbench."""

@@ -44,7 +44,7 @@ def test_an_unchanged_fork_ends_with_its_parents_bits(parent, tmp_path):
 
 def test_a_fork_from_an_earlier_checkpoint_drops_later_events(parent, tmp_path):
     forked = fork(parent, tmp_path / "fork", checkpoint=6)
-    assert [event["step"] for event in read_events(forked)] == list(range(1, 7))
+    assert [event["step"] for event in read_events(forked, "step")] == list(range(1, 7))
     go(TOLD, parent)
     go(TOLD, forked)
     assert differences(parent, forked) == []

@@ -21,7 +21,7 @@ from workbench.files import write_json
 from workbench.jobs import folder as folders
 from workbench.jobs.parameters import BadParameter, read, settle
 from workbench.papers import catalogue, chosen
-from workbench.papers.naming import unknown
+from workbench.naming import unknown
 
 STATUSES = ("running", "succeeded", "failed", "killed")
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.papers.naming import unknown
+from workbench.naming import unknown
 
 KINDS: dict[str, type] = {kind.__name__: kind for kind in (int, float, bool, str, list, tuple, dict)}
 BOUNDS = re.compile(r"^in \[\s*([-+.\w]+)\s*,\s*([-+.\w]+)\s*\]\s*[:,;]?\s*")

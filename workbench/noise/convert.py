@@ -88,16 +88,8 @@ def move(x_t: Tensor, t: Tensor, source: Process, target: Process) -> tuple[Tens
 
 def arrive(x_t: Tensor, t: Tensor, source: Process, target: Process) -> tuple[Tensor, Tensor, Level]:
     """``move`` between processes that differ: x, then t and (alpha, sigma) there, both spread to multiply x."""
-    alpha, sigma = source.signal_noise(spread(t, x_t))
-    there = target.time(alpha, sigma)
-    level = target.signal_noise(there)
-    return scale(alpha, sigma, *level) * x_t, there, level
-
-
-def scale(alpha: Tensor, sigma: Tensor, alpha_there: Tensor, sigma_there: Tensor) -> Tensor:
-    """Factor between two states at one ratio; finite also at pure signal and pure noise."""
-    square = alpha_there * alpha_there + sigma_there * sigma_there
-    return torch.sqrt(square / (alpha * alpha + sigma * sigma))
+    factor, there, alpha, sigma = target.arrival(*source.signal_noise(spread(t, x_t)))
+    return factor * x_t, there, (alpha, sigma)
 
 
 class Spoken(torch.nn.Module):

@@ -49,6 +49,16 @@ class Process:
         """The t whose signal-to-noise ratio is alpha/sigma; only the ratio matters."""
         raise NotImplementedError
 
+    def arrival(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(factor, t, alpha, sigma) here of a state at (alpha, sigma) elsewhere: ``factor`` times it is the state here.
+
+        Finite also at pure signal and pure noise.
+        """
+        t = self.time(alpha, sigma)
+        alpha_here, sigma_here = self.signal_noise(t)
+        square = alpha_here * alpha_here + sigma_here * sigma_here
+        return torch.sqrt(square / (alpha * alpha + sigma * sigma)), t, alpha_here, sigma_here
+
     @property
     def schedule(self) -> tuple:
         """What fixes the states, whatever the bounds on t: processes with equal schedules hold equal states."""
@@ -162,6 +172,11 @@ class TrigFlow(Process):
 
     def time(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         return torch.atan2(sigma, self.sigma_data * alpha)
+
+    def arrival(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        weight = self.sigma_data * alpha
+        factor = self.sigma_data / torch.hypot(weight, sigma)
+        return factor, torch.atan2(sigma, weight), factor * alpha, factor * sigma
 
 
 @dataclass(frozen=True)

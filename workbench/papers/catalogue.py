@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from workbench.papers.naming import unknown
+from workbench.naming import unknown
 
 FOLDER = Path(__file__).parent
 METHODS = FOLDER.parent / "methods"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.papers import catalogue
-from workbench.papers.naming import unknown
+from workbench.naming import unknown
 
 
 def runnable() -> dict[str, dict[str, Any]]:

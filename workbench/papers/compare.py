@@ -19,7 +19,7 @@ from typing import Any
 from workbench.papers import arms, catalogue, comparison, contest, evidence, pool
 from workbench.papers.comparison import TEACHER, Entries
 from workbench.papers.contest import Task
-from workbench.papers.naming import unknown
+from workbench.naming import unknown
 
 Runner = Callable[[Task], dict[str, Any]]
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from workbench.benches import BENCHES
 from workbench.papers import expectation
-from workbench.papers.naming import unknown
+from workbench.naming import unknown
 
 FAMILIES = ("trajectory", "distribution", "knowledge", "language", "applied")
 TRUST = ("official-code", "paper-text", "digest", "recalled", "abstract-only")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from workbench.papers import arms, catalogue, evidence, pool, statistics
 from workbench.papers.arms import Arm, Outcome
 from workbench.papers.expectation import parse
-from workbench.papers.naming import unknown
+from workbench.naming import unknown
 from workbench.papers.record import Claim, Identity, Record, read
 
 Outcomes = dict[Arm, Outcome]

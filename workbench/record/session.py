@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from workbench.record.control import Orders
 from workbench.record.losses import reading
 from workbench.record.store import Store
 from workbench.train.checkpoint import checkpoints, restore, save_run
@@ -15,13 +16,14 @@ from workbench.types import Stepped
 
 
 def session(run: Run, recipe: dict[str, Any], *, every: int = 10, save_every: int = 500,
-            stop: Callable[[], bool] = lambda: False) -> Iterator[Stepped]:
+            stop: Callable[[], bool] = lambda: False, milestone: int | None = None) -> Iterator[Stepped]:
     """Train ``run`` into its folder, going on from the newest whole checkpoint there if one exists.
 
-    Writes a reading each ``every`` steps and a checkpoint each ``save_every`` and at the end. The status in run.json
-    becomes "finished", "stopped" (``stop()`` said so, the consumer went away, or Ctrl-C), "diverged" or "failed"; every
-    one of these but "failed" leaves a checkpoint to go on from. Raises what the loop raises, and ValueError for
-    a folder that holds a run of another recipe.
+    Writes a reading each ``every`` steps and a checkpoint each ``save_every`` and at the end; those at multiples of
+    ``milestone`` steps are made too, and kept for good. Between two steps it does what ``control`` was told in the
+    folder, and calls ``stop()``. The status in run.json becomes "finished", "stopped" (by ``stop()`` or a command, the
+    consumer went away, or Ctrl-C), "diverged" or "failed"; every one of these but "failed" leaves a checkpoint to go on
+    from. Raises what the loop raises, and ValueError for a folder that holds a run of another recipe.
     """
     if run.folder is None:
         raise ValueError("a recorded run needs a folder: give born(..., folder=...)")
@@ -40,20 +42,37 @@ def session(run: Run, recipe: dict[str, Any], *, every: int = 10, save_every: in
     else:
         store.resume(0)
         save_run(run, offset=0)
-    yield from watched(run, store, every, save_every, stop)
+    saves = Saves(run, store, save_every, milestone)
+    yield from watched(run, store, every, saves, Orders(run, store, stop, saves.save))
 
 
-def watched(run: Run, store: Store, every: int, save_every: int, stop: Callable[[], bool]) -> Iterator[Stepped]:
+class Saves:
+    """When a session saves: each ``every`` steps, at milestones, and when told to; each save is an event."""
+
+    def __init__(self, run: Run, store: Store, every: int, milestone: int | None) -> None:
+        self.run, self.store, self.every, self.milestone, self.last = run, store, every, milestone, -1
+
+    def due(self) -> bool:
+        step = self.run.step
+        return step % self.every == 0 or (self.milestone is not None and step % self.milestone == 0)
+
+    def save(self) -> None:
+        self.last = self.run.step
+        self.store.event("checkpoint", step=self.run.step)
+        save_run(self.run, milestone=self.milestone, offset=self.store.offset)
+
+
+def watched(run: Run, store: Store, every: int, saves: Saves, orders: Orders) -> Iterator[Stepped]:
     started, first, whole = time.perf_counter(), run.step, False
     try:
         for stepped in train(run):
             if stepped.step % every == 0 or stepped.step == 1 or run.finished:
                 store.event("step", **reading(stepped))
             whole = True
-            if stepped.step % save_every == 0:
-                save_run(run, offset=store.offset)
+            if saves.due():
+                saves.save()
             yield stepped
-            if stop():
+            if not orders.obey():
                 break
             whole = False  # Ctrl-C may fall inside the next step, or before its event: neither is saved half
     except Diverged as error:
@@ -61,14 +80,15 @@ def watched(run: Run, store: Store, every: int, save_every: int, stop: Callable[
         store.end("diverged", step=run.step, error=str(error))
         raise
     except (GeneratorExit, KeyboardInterrupt):
-        if whole:
-            save_run(run, offset=store.offset)
+        if whole and saves.last != run.step:
+            saves.save()
         store.end("stopped", step=run.step)
         raise
     except BaseException as error:
         store.end("failed", step=run.step, error=f"{type(error).__name__}: {error}")
         raise
-    save_run(run, offset=store.offset)
+    if saves.last != run.step:
+        saves.save()
     seconds = time.perf_counter() - started
     store.end("finished" if run.finished else "stopped", step=run.step, teacher_calls=run.teacher_calls,
               seconds=seconds, steps_per_second=(run.step - first) / seconds if seconds else None)

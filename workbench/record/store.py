@@ -10,6 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Store:
     def alone(self) -> None:
         """Raise RuntimeError where another living process writes this folder."""
         other = self.state.get("pid")
-        if self.state.get("status") == "running" and other not in (None, os.getpid()) and alive(other):
+        if self.state.get("status") in ("running", "paused") and other not in (None, os.getpid()) and alive(other):
             raise RuntimeError(f"{self.folder} is being written by process {other}: stop it, or choose another folder")
 
     def expect(self, recipe: dict[str, Any]) -> None:
@@ -62,7 +63,14 @@ class Store:
 
     @property
     def offset(self) -> int:
+        """Bytes of events written so far; they are on the disk when this returns."""
+        os.fsync(self.log.fileno())
         return self.log.tell()
+
+    def beat(self) -> None:
+        """Say that the session lives: run.json's time stamp."""
+        with suppress(OSError):
+            os.utime(self.folder / "run.json")
 
     def resume(self, offset: int) -> None:
         """Forget events written after ``offset`` bytes: the steps they tell of are taken again."""

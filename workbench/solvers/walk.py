@@ -44,7 +44,7 @@ def walk(net: Any, process: Process, solver: Solver, times: Tensor, x_T: Tensor 
     spoken, weight = speak(net, process, "x0"), int(getattr(net, "evaluations", 1))
 
     def bound(x_t: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
-        return spoken(x_t, t, s, cond, guidance)
+        return spoken(x_t, each(t, x_t), s if s is None else each(s, x_t), cond, guidance)
 
     return _steps(bound, process, solver, grid, frame or Frame(0, x, x, x, x), key, weight, grad)
 
@@ -54,15 +54,21 @@ def _steps(net: Any, process: Process, solver: Solver, grid: Tensor, start: Fram
     x, memory, evaluations, steps = start.x_t, start.memory, 0, len(grid) - 1
     last = [not bool(level.any()) for level in grid]  # read on the host, once
     levels = grid.to(x.device)
-    levels = levels[:, None].expand(-1, len(x)) if levels.ndim == 1 else levels  # (N+1, B) or (N+1, B, F)
+    levels = levels[:, None] if levels.ndim == 1 else levels  # (N+1, 1): a shared level is reckoned with once
     for step in range(start.step, steps):
         t, s = levels[step], levels[step + 1]
         with nullcontext() if grad else torch.no_grad():
             moved = solver.step(net, process, x, t, s, memory, _counted(key, step, x.device), last=last[step + 1])
         evaluations += weight * moved.evaluations
-        yield Frame(step, x, t, s, moved.x0, moved.kind, moved.velocity, memory, key, evaluations)
+        yield Frame(step, x, each(t, x), each(s, x), moved.x0, moved.kind, moved.velocity, memory, key, evaluations)
         x, memory = moved.x_s, moved.memory
-    yield Frame(steps, x, levels[-1], levels[-1], x, memory=memory, key=key, evaluations=evaluations)
+    end = each(levels[-1], x)
+    yield Frame(steps, x, end, end, x, memory=memory, key=key, evaluations=evaluations)
+
+
+def each(t: Tensor, x: Tensor) -> Tensor:
+    """A level shared by all samples, (1,), as one for each, (B,); others as they are."""
+    return t.expand(len(x)) if t.shape == (1,) else t
 
 
 def _counted(key: Key, step: int, device: torch.device) -> Rng:

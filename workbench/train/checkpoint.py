@@ -49,9 +49,10 @@ def tensors_of(run: Run) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in found.items()}
 
 
-def save_run(run: Run, **extra: Any) -> Path:
+def save_run(run: Run, milestone: int | None = None, **extra: Any) -> Path:
     """Write a checkpoint of the run between two steps and drop all but the newest few; returns its JSON's path.
 
+    Those at multiples of ``milestone`` steps are never dropped.
     ``extra`` is kept with it (the recorder's offsets). A step that was not finite changed nothing: its run is good.
     """
     if run.folder is None:
@@ -68,7 +69,7 @@ def save_run(run: Run, **extra: Any) -> Path:
     write_whole(folder / f"{run.step:08d}.safetensors", data)
     path = folder / f"{run.step:08d}.json"
     write_whole(path, json.dumps(sealed(state), indent=1).encode())
-    for old in checkpoints(run.folder)[:-KEEP]:
+    for old in [path for path in checkpoints(run.folder)[:-KEEP] if not milestone or int(path.stem) % milestone]:
         old.unlink()
         old.with_suffix(".safetensors").unlink(missing_ok=True)
     return path

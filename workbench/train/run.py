@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import fields, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from workbench.methods.fields import check_settings
 from workbench.noise import speak
 from workbench.randomness import Key
 from workbench.train.place import Place
@@ -91,7 +91,7 @@ class Run:
         self.current = now.method
         for change in self.changes:
             if change["act"] == act:
-                self.current = replace(self.current, **{change["name"]: change["value"]})
+                self.current = with_setting(self.current, change["name"], change["value"])
         self.updates: tuple[Update, ...] = self.current.updates()
         self.learners = [self.weights(update.trains) for update in self.updates]
         chosen = [id(p) for learners in self.learners for p in learners]
@@ -149,13 +149,10 @@ class Run:
     def change(self, name: str, value: Any) -> None:
         """Change a field of the current act's method between two steps; kept, saved and replayed on resume.
 
-        ValueError for an unknown field, and for a change of who learns or of how many averages there are.
+        ValueError for an unknown field, a value that does not fit it, and for a change of who learns or of how many
+        averages there are.
         """
-        known = [f.name for f in fields(self.current)]
-        if name not in known:
-            near = get_close_matches(name, known, n=1, cutoff=0)[0]
-            raise ValueError(f"{type(self.current).__name__} has no field {name!r}; did you mean {near!r}?")
-        changed = replace(self.current, **{name: value})
+        changed = with_setting(self.current, name, value)
         before, after = ([(u.trains, decays(u)) for u in method.updates()] for method in (self.current, changed))
         if before != after:
             raise ValueError(f"{name} = {value!r} changes which nets learn or are averaged: start a new run for that")
@@ -166,6 +163,10 @@ class Run:
         """The raw net to sample with: the student's last average where the method keeps one, else the student."""
         names = sorted(name for name in self.averages if name.startswith("student.average"))
         return self.averages[names[-1]] if names and average else self.nets["student"]
+
+
+def with_setting(method: Any, name: str, value: Any) -> Any:
+    return replace(method, **check_settings(type(method), {name: value}))
 
 
 def acts_of(method, steps: int) -> tuple[Act, ...]:
