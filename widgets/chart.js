@@ -8,7 +8,8 @@ function scale(low, high, from, to, log) {
   const f = log ? Math.log10 : (value) => value;
   const [a, b] = [f(low), f(high)], size = (to - from) / (b - a || 1);
   const at = log ? (value) => from + (Math.log10(value) - a) * size : (value) => from + (value - a) * size;
-  return { low, high, from, to, log, at, back: (pixel) => (log ? 10 ** (a + (pixel - from) / size) : a + (pixel - from) / size) };
+  const back = (pixel) => (log ? 10 ** (a + (pixel - from) / size) : a + (pixel - from) / size);
+  return { low, high, from, to, log, at, back };
 }
 
 // Low and high with room around them; a flat line gets some, and what is near zero starts there.
@@ -119,7 +120,7 @@ function envelope(pen, line, from, to, x, y) {
       [column, joined] = [NaN, false];
       continue;
     }
-    const at = Math.round(x.at(line.step[i]) * 2) / 2;
+    const at = Math.round(x.at(line.step[i]));
     if (at !== column) {
       flush();
       [column, low, high] = [at, lowest, line.high[i]];

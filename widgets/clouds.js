@@ -13,9 +13,9 @@ function plane(limits, width, height, edge = RIM) {
 
 function ticks(low, high, most = 5) {
   const raw = (high - low) / most, power = 10 ** Math.floor(Math.log10(raw));
-  const step = power * ([1, 2, 5].find((one) => one * power >= raw) || 10), found = [];
-  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-6; value += step) found.push(Number(value.toFixed(10)));
-  return found;
+  const step = power * ([1, 2, 5].find((one) => one * power >= raw) || 10), first = Math.ceil(low / step - 1e-9);
+  return Array.from({ length: Math.max(0, Math.floor(high / step + 1e-9) - first + 1) },
+    (_, k) => Number(((first + k) * step).toPrecision(12)));
 }
 
 function drawAxes(pen, at, look, names = ["x (data units)", "y (data units)"]) {
@@ -46,7 +46,7 @@ function drawAxes(pen, at, look, names = ["x (data units)", "y (data units)"]) {
   pen.restore();
 }
 
-// Marching squares: per level the segments [x1, y1, x2, y2, ...] in data units. Levels halve from the highest value down.
+// Marching squares: per level the segments [x1, y1, x2, y2, ...] in data units, levels falling from the highest value.
 function contours({ x, y, value }, count = 5) {
   let top = 0;
   for (const one of value) if (one > top) top = one;
@@ -57,9 +57,10 @@ function contours({ x, y, value }, count = 5) {
       for (let side = 0; side < 4; side++) {
         const [ai, aj] = corners[side], [bi, bj] = corners[(side + 1) % 4];
         const a = value[aj * nx + ai] - at, b = value[bj * nx + bi] - at;
-        if (a < 0 !== b < 0) cuts.push(x[ai] + (x[bi] - x[ai]) * (a / (a - b)), y[aj] + (y[bj] - y[aj]) * (a / (a - b)));
+        const part = a / (a - b);
+        if (a < 0 !== b < 0) cuts.push(x[ai] + (x[bi] - x[ai]) * part, y[aj] + (y[bj] - y[aj]) * part);
       }
-      for (let cut = 0; cut + 3 < cuts.length; cut += 4) found.push(cuts[cut], cuts[cut + 1], cuts[cut + 2], cuts[cut + 3]);
+      for (let cut = 0; cut + 3 < cuts.length; cut += 4) found.push(...cuts.slice(cut, cut + 4));
     }
     return found;
   });
@@ -115,7 +116,8 @@ function drawPixels(pen, at, states, first, count, colour) {
   const ratio = window.devicePixelRatio || 1, side = Math.round(at.side * ratio), scale = at.scale * ratio;
   const image = new ImageData(side, side), out = image.data, [r, g, b] = rgb(colour), size = ratio > 1 ? 2 : 1;
   for (let k = 0; k < count; k++) {
-    const x = Math.round((states[first + 2 * k] - at.low) * scale), y = Math.round((at.high - states[first + 2 * k + 1]) * scale);
+    const x = Math.round((states[first + 2 * k] - at.low) * scale),
+      y = Math.round((at.high - states[first + 2 * k + 1]) * scale);
     if (!(x >= 0 && y >= 0 && x + size <= side && y + size <= side)) continue;
     for (let j = 0; j < size; j++) for (let i = 0; i < size; i++) {
       const p = 4 * ((y + j) * side + x + i), was = out[p + 3];
@@ -170,7 +172,9 @@ function drawMark(pen, at, states, step, sample, colour, look, hollow, radius = 
 function longest(velocity, step) {
   const count = velocity.shape[1] * 2;
   let most = 0;
-  for (let k = step * count; k < (step + 1) * count; k += 2) most = Math.max(most, Math.hypot(velocity[k], velocity[k + 1]) || 0);
+  for (let k = step * count; k < (step + 1) * count; k += 2) {
+    most = Math.max(most, Math.hypot(velocity[k], velocity[k + 1]) || 0);
+  }
   return most;
 }
 

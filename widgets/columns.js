@@ -38,7 +38,8 @@ class Line {
       const [a, b] = this.count[i] ? [i, this.count[i + 1] ? i + 1 : i] : [i + 1, i + 1];
       const count = a === b ? this.count[a] : this.count[a] + this.count[b];
       const mean = a === b ? this.mean[a] : (this.mean[a] * this.count[a] + this.mean[b] * this.count[b]) / count;
-      this.put(i / 2, this.step[i + 1], Math.min(this.low[a], this.low[b]), Math.max(this.high[a], this.high[b]), mean, count);
+      const low = Math.min(this.low[a], this.low[b]), high = Math.max(this.high[a], this.high[b]);
+      this.put(i / 2, this.step[i + 1], low, high, mean, count);
     }
     for (const column of ["step", "low", "high", "mean", "count"]) this[column].copyWithin(old / 2, old, this.size);
     this.size -= old / 2;
@@ -77,11 +78,10 @@ class Line {
     if (asked === this.softened) return;
     this.softened = asked;
     const { mean, count, soft, size } = this, reach = (rows - 1) / 2;
-    let from = 0, to = 0, sum = 0, mass = 0, before = 0, passed = 0;
+    let from = 0, to = 0, sum = 0, mass = 0, before = 0, passed = 0, largest = 0;
     for (let i = 0; i < size; i++) {
       // `passed` rows come before this entry; sum and mass are of the entries [from, to).
       const half = Math.min(reach, passed);
-      let largest = 0;
       for (; to < size && (to <= i || before + mass < passed + count[i] + half); to++) {
         if (count[to]) [sum, mass] = [sum + mean[to] * count[to], mass + count[to]];
       }
@@ -90,9 +90,9 @@ class Line {
         largest = Math.max(largest, Math.abs(mean[from] * count[from]));
         [sum, mass, before] = [sum - mean[from] * count[from], mass - count[from], before + count[from]];
       }
-      // A spike that leaves the window must leave no rounding behind.
+      // Large values that left the window must leave no rounding behind.
       if (largest > 1e4 * Math.abs(sum)) {
-        sum = 0;
+        [sum, largest] = [0, 0];
         for (let k = from; k < to; k++) if (count[k]) sum += mean[k] * count[k];
       }
       soft[i] = count[i] ? sum / mass : NaN;
@@ -130,7 +130,7 @@ class Held {
     if (!this.bins.has(key)) this.bins.set(key, { run, name: owner, readings: [] });
     const { readings } = this.bins.get(key);
     readings.push({ step, t, error });
-    if (readings.length > 400) this.bins.get(key).readings = readings.filter((_, i) => i % 2 || i >= 300);
+    if (readings.length > 400) this.bins.get(key).readings = readings.filter((_, i) => i % 2 === 0 || i >= 300);
   }
 
   take(rows) {
@@ -152,7 +152,8 @@ class Held {
   // A resumed run does steps again: what was recorded of them is forgotten.
   cut(run, step) {
     for (const line of [...this.lines.values(), this.clocks[run]]) if (line.run === run) line.cut(step);
-    for (const one of this.bins.values()) if (one.run === run) one.readings = one.readings.filter((one) => one.step <= step);
+    const binned = [...this.bins.values()].filter((one) => one.run === run);
+    for (const one of binned) one.readings = one.readings.filter((reading) => reading.step <= step);
     this.marks = this.marks.filter((mark) => mark.run !== run || mark.step <= step);
   }
 
@@ -164,7 +165,8 @@ class Held {
   span(shown) {
     const found = this.clocks.filter((one) => one.size && shown(one.run));
     if (!found.length) return [0, 1];
-    const low = Math.min(...found.map((one) => one.step[0])), high = Math.max(...found.map((one) => one.step[one.size - 1]));
+    const low = Math.min(...found.map((one) => one.step[0]));
+    const high = Math.max(...found.map((one) => one.step[one.size - 1]));
     return [low, Math.max(high, low + 1)];
   }
 

@@ -11,7 +11,7 @@ function paintBoard(board) {
   }
   held.runs.forEach((run, i) => paintHead(board.heads[i], run, i, held));
   paintControls(board);
-  const marks = held.marks.filter((mark) => !board.hidden.has(mark.run));
+  const marks = held.marks.filter((mark) => !board.hidden.has(mark.run)).sort((a, b) => a.step - b.step);
   for (const one of board.charts) {
     one.pen.clearRect(0, 0, one.width, one.height);
     if (one.binned) paintBins(board, one);
@@ -34,7 +34,8 @@ function paintSign(canvas, run, i, look) {
 }
 
 function paintHead(head, run, i, held) {
-  const line = held.clocks[i], last = line.size - 1, step = last < 0 ? 0 : line.step[last], now = last < 0 ? null : line.mean[last];
+  const line = held.clocks[i], last = line.size - 1;
+  const [step, now] = last < 0 ? [0, null] : [line.step[last], line.mean[last]];
   const pace = held.pace(i), left = pace && run.steps > step ? (run.steps - step) * pace : null;
   const clocked = (time) => new Date(time * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   say(head.badge, run.status);
@@ -64,7 +65,8 @@ function paintControls(board) {
   }
   const clock = board.cross === null ? null : board.clocks()[0], i = clock ? clock.near(board.cross) : -1;
   const time = i < 0 ? "" : ` at ${new Date(clock.mean[i] * 1000).toLocaleTimeString("en-GB")}`;
-  const texts = board.cross === null ? [] : board.marksAt(board.cross, 0).map((text) => text.replace(/^step \d+: /, ""));
+  const marks = board.cross === null ? [] : board.marksAt(board.cross, 0);
+  const texts = marks.map((text) => text.replace(/^step \d+: /, ""));
   say(board.at, board.cross === null ? "" : [`step ${board.cross}${time}`, ...texts].join(" · "));
 }
 
@@ -87,7 +89,8 @@ function paintLines(board, one, marks) {
     extent(line, from, to, seen);
     return [line, from, to];
   });
-  const log = board.scale === "auto" ? all.low > 0 && all.high > 20 * all.low : board.scale === "log" && seen.least < Infinity;
+  const wide = all.low > 0 && all.high > 20 * all.low;
+  const log = board.scale === "auto" ? wide : board.scale === "log" && seen.least < Infinity;
   const y = scale(...roomy(log ? seen.least : seen.low, seen.high, log), box.bottom, box.top, log);
   const scaled = log ? (all.low > 0 ? "log" : "log, without what is ≤ 0") : "linear";
   say(one.unit, lines.length ? (/norm|rate|gap/.test(one.key) ? scaled : `loss, ${scaled}`) : "");
@@ -110,7 +113,7 @@ function paintLine(pen, line, from, to, x, y, colour, rows) {
   const dash = DASHES[line.run % DASHES.length];
   pen.strokeStyle = pen.fillStyle = colour;
   pen.lineWidth = 1;
-  pen.globalAlpha = rows ? 0.28 : 1;
+  pen.globalAlpha = rows ? 0.25 : 1;
   pen.setLineDash(rows ? [] : dash);
   envelope(pen, line, from, to, x, y);
   pen.globalAlpha = 1;
@@ -148,13 +151,14 @@ function paintCross(pen, box, x, y, lines, board) {
   }
 }
 
-// The values at the reading line, or the newest: one text per line, in its colour, with its owner and sign where needed.
+// The values at the reading line, or the newest: one text per line, in its colour, with owner and sign where needed.
 function paintValues(board, one, lines) {
   while (one.values.childElementCount > lines.length) one.values.lastChild.remove();
   while (one.values.childElementCount < lines.length) one.values.append(make("span"));
   lines.forEach((line, k) => {
     const i = board.cross === null ? line.size - 1 : line.near(board.cross);
-    const sign = board.held.runs.length > 1 ? `${BADGES[line.run % BADGES.length]} ` : "", node = one.values.children[k];
+    const sign = board.held.runs.length > 1 ? `${BADGES[line.run % BADGES.length]} ` : "";
+    const node = one.values.children[k];
     const named = one.owners.size > 1 && (!k || owner(lines[k - 1].name) !== owner(line.name));
     say(node, `${named ? `${owner(line.name)} ` : ""}${sign}${i < 0 ? "–" : steady(line.mean[i])}`);
     const colour = colourOf(board, line);
@@ -176,21 +180,24 @@ function paintBins(board, one) {
     let strong = readings.length - 1;
     while (strong > 0 && readings[strong].step > cross) strong--;
     const count = Math.min(FAINT, strong);
-    for (let k = 0; k < count; k++) curves.push({ line, reading: readings[Math.floor((k * strong) / count)], alpha: 0.1 + (0.22 * k) / count });
+    for (let k = 0; k < count; k++) {
+      curves.push({ line, reading: readings[Math.floor((k * strong) / count)], alpha: 0.1 + (0.22 * k) / count });
+    }
     curves.push({ line, reading: readings[strong], alpha: 1 });
   }
   const every = (name) => curves.flatMap(({ reading }) => [...reading[name]]).filter((value) => Number.isFinite(value));
   const [ts, errors] = [every("t"), every("error")], positive = errors.filter((value) => value > 0);
-  const log = board.scale !== "linear" && positive.length > 0, wide = Math.min(...ts) > 0 && Math.max(...ts) > 50 * Math.min(...ts);
-  const span = (values) => [Math.min(...values), Math.max(...values)];
+  const log = board.scale !== "linear" && positive.length > 0;
+  const span = (values) => [Math.min(...values), Math.max(...values)], [first, last] = ts.length ? span(ts) : [0, 1];
   const y = scale(...roomy(...span(log ? positive : errors), log), box.bottom, box.top, log);
-  const x = scale(...(ts.length ? span(ts) : [0, 1]), box.left + 6, box.right - 4, wide);
+  const x = scale(first, last, box.left + 6, box.right - 4, first > 0 && last > 50 * first);
   axes(pen, box, x, y, "t", board.look, board.look.font);
   for (const { line, reading, alpha } of curves) paintReading(pen, line, reading, alpha, x, y, colourOf(board, line));
   const steps = [...new Set(curves.filter((one) => one.alpha === 1).map((one) => one.reading.step))];
   say(one.unit, curves.length ? `${log ? "log" : "linear"}, step ${steps.join(", ")}` : "");
-  if (one.values.childElementCount !== owners.size) one.values.replaceChildren(...[...owners].map((text) => make("span", { text })));
-  one.lines.forEach((line) => (one.values.children[[...owners].indexOf(line.name)].style.color = colourOf(board, line)));
+  const names = [...owners], { values } = one;
+  if (values.childElementCount !== owners.size) values.replaceChildren(...names.map((text) => make("span", { text })));
+  for (const line of one.lines) values.children[names.indexOf(owner(line.name))].style.color = colourOf(board, line);
 }
 
 function paintReading(pen, line, { t, error }, alpha, x, y, colour) {

@@ -1,7 +1,8 @@
 // parts: columns chart curves reading
 const SOFT = [0, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 500]; // rows of the running mean that the slider offers
 const SHARED = ["gradient norm", "learning rate"]; // one chart for all owners, after the others
-const MARKED = { checkpoint: "checkpoint", change: "change", fork: "fork", act: "act", stopped: "stop", resumed: "resume" };
+const MARKED = { checkpoint: "checkpoint", change: "change", fork: "fork", act: "act", stopped: "stop",
+  resumed: "resume" };
 
 const owner = (name) => name.split(": ")[0];
 const part = (name) => name.slice(owner(name).length + 2) || name;
@@ -26,7 +27,8 @@ class Board extends Reading {
     this.watcher = new ResizeObserver(() => this.arrange());
     const scrolled = () => (this.scrolled = performance.now());
     window.addEventListener("scroll", scrolled, { capture: true, passive: true });
-    this.ends.push(() => window.removeEventListener("scroll", scrolled, { capture: true }), () => this.watcher.disconnect());
+    this.ends.push(() => window.removeEventListener("scroll", scrolled, { capture: true }));
+    this.ends.push(() => this.watcher.disconnect());
     this.ends.push(connect(model, (kind, data) => (kind === "show" ? this.show(data) : this.append(data.rows))));
     this.watcher.observe(el);
   }
@@ -61,19 +63,26 @@ class Board extends Reading {
   // The line of a run: its sign, how far it is, how fast, when it will be done.
   head(run, i) {
     const several = this.held.runs.length > 1, sign = make("canvas", { className: "wb-sign", "aria-hidden": "true" });
-    const box = make("input", { type: "checkbox", className: "wb-shown", checked: !this.hidden.has(i), "aria-label": `show ${run.name}`,
-      on: { change: () => (this.hidden[box.checked ? "delete" : "add"](i), this.moved(), this.repaint()) } });
+    const box = make("input", { type: "checkbox", className: "wb-shown", checked: !this.hidden.has(i),
+      "aria-label": `show ${run.name}`, on: { change: () => {
+        this.hidden[box.checked ? "delete" : "add"](i);
+        this.moved();
+        this.repaint();
+      } } });
     const cell = (name) => make("span", { className: name });
-    const head = { sign, badge: cell("wb-badge"), bar: make("progress", { className: "wb-bar", max: 1, "aria-label": `progress of ${run.name}` }),
-      steps: cell("wb-steps"), rate: cell("wb-rate"), end: cell("wb-end"), message: cell("wb-message wb-note") };
-    const name = make("label", { className: "wb-name", title: run.name }, several ? box : null, sign, make("span", { text: run.name }));
-    head.row = make("div", { className: "wb-run", role: "listitem" }, name, head.badge, head.bar, head.steps, head.rate, head.end, head.message);
+    const bar = make("progress", { className: "wb-bar", max: 1, "aria-label": `progress of ${run.name}` });
+    const head = { sign, bar, badge: cell("wb-badge"), steps: cell("wb-steps"), rate: cell("wb-rate"),
+      end: cell("wb-end"), message: cell("wb-message wb-note") };
+    const text = make("span", { text: run.name });
+    const name = make("label", { className: "wb-name", title: run.name }, several ? box : null, sign, text);
+    head.row = make("div", { className: "wb-run", role: "listitem" }, name, head.badge, bar, head.steps,
+      head.rate, head.end, head.message);
     return head;
   }
 
   controls() {
-    const slider = make("input", { type: "range", className: "wb-slider", min: 0, max: SOFT.length - 1, value: this.soft,
-      "aria-label": "smoothing", on: { input: () => ((this.soft = Number(slider.value)), this.repaint()) } });
+    const slider = make("input", { type: "range", className: "wb-slider", min: 0, max: SOFT.length - 1,
+      value: this.soft, "aria-label": "smoothing", on: { input: () => ((this.soft = Number(slider.value)), this.repaint()) } });
     this.scales = make("select", { className: "wb-scale", "aria-label": "vertical scale",
       on: { change: () => ((this.scale = this.scales.value), this.repaint()) } },
     ...["auto", "linear", "log"].map((value) => make("option", { value, text: value })));
@@ -96,24 +105,29 @@ class Board extends Reading {
       const key = SHARED.includes(part(line.name)) ? part(line.name) : line.name;
       groups.set(key, [...(groups.get(key) || []), line]);
     }
-    const owned = (of) => of.sort((a, b) => (owner(a.name) < owner(b.name)) - (owner(a.name) > owner(b.name)) || a.run - b.run);
-    this.charts = [...groups].sort(([a], [b]) => place(a) - place(b)).map(([key, of]) => this.chart(key, owned(of), false));
+    const owned = (of) => of.sort((a, b) => owner(b.name).localeCompare(owner(a.name)) || a.run - b.run);
+    const ordered = [...groups].sort(([a], [b]) => place(a) - place(b));
+    this.charts = ordered.map(([key, of]) => this.chart(key, owned(of), false));
     if (this.held.bins.size) this.charts.push(this.chart("error by t", [...this.held.bins.values()], true));
     this.known = this.held.lines.size + this.held.bins.size;
     this.grid.replaceChildren(...this.charts.map((one) => one.figure));
-    this.grid.classList.toggle("wb-two", this.charts.some((one) => !one.binned && one.lines.length > (SHARED.includes(one.key) ? 2 : 1)));
-    if (!this.charts.length) this.grid.append(make("div", { className: "wb-empty wb-note", text: "No step is recorded yet." }));
+    const crowded = (one) => !one.binned && one.lines.length > (SHARED.includes(one.key) ? 2 : 1);
+    this.grid.classList.toggle("wb-two", this.charts.some(crowded));
+    const empty = make("div", { className: "wb-empty wb-note", text: "No step is recorded yet." });
+    if (!this.charts.length) this.grid.append(empty);
     this.arrange(false);
   }
 
   chart(key, lines, binned) {
-    const canvas = make("canvas", { className: "wb-chart", role: "img", "aria-label": `${key} over ${binned ? "t" : "steps"}` });
-    const enlarge = make("button", { className: "wb-enlarge", text: "⤢", title: "enlarge (or click the chart)", "aria-label": `enlarge ${key}`,
-      on: { click: () => this.enlarge(key) } });
+    const label = `${key} over ${binned ? "t" : "steps"}`;
+    const canvas = make("canvas", { className: "wb-chart", role: "img", "aria-label": label });
+    const enlarge = make("button", { className: "wb-enlarge", text: "⤢", title: "enlarge (or click the chart)",
+      "aria-label": `enlarge ${key}`, on: { click: () => this.enlarge(key) } });
     const [values, unit] = [make("span", { className: "wb-values" }), make("span", { className: "wb-unit wb-note" })];
     const name = make("span", { className: "wb-caption", text: key, title: key });
     const figure = make("figure", {}, make("figcaption", {}, name, unit, values, enlarge), canvas);
-    const one = { key, lines, binned, canvas, enlarge, values, unit, name, figure, owners: new Set(lines.map((line) => owner(line.name))) };
+    const owners = new Set(lines.map((line) => owner(line.name)));
+    const one = { key, lines, binned, canvas, enlarge, values, unit, name, figure, owners };
     this.pointers(one);
     return one;
   }
@@ -125,18 +139,21 @@ class Board extends Reading {
 
   // Columns and sizes for the width there is.
   arrange(again = true) {
-    const width = Math.max(260, this.el.clientWidth || 800), columns = Math.max(1, Math.min(4, Math.floor(width / 290)));
+    const width = Math.max(260, this.el.clientWidth || 800);
+    const columns = Math.max(1, Math.min(4, Math.floor(width / 290)));
     this.look = null;
     if (!this.grid) return;
     this.grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
     this.root.classList.toggle("wb-narrow", width < 760);
     for (const one of this.charts) {
-      const large = one.key === this.large, [w, h] = [large ? width : Math.floor((width - 14 * (columns - 1)) / columns), large ? 360 : 150];
+      const large = one.key === this.large, column = Math.floor((width - 14 * (columns - 1)) / columns);
+      const [w, h] = large ? [width, 360] : [column, 150];
       one.figure.classList.toggle("wb-large", large);
       one.enlarge.setAttribute("aria-pressed", String(large));
       one.pen = fit(one.canvas, w, h);
       Object.assign(one, { width: w, height: h });
-      one.box = { left: EDGE.left, right: w - EDGE.right, top: EDGE.top, bottom: h - EDGE.bottom, full: w, height: h - EDGE.top - EDGE.bottom };
+      const { left, top } = EDGE, bottom = h - EDGE.bottom;
+      one.box = { left, top, bottom, right: w - EDGE.right, full: w, height: bottom - top };
     }
     if (again) this.repaint();
   }

@@ -159,7 +159,7 @@ class Dashboard(View):
                 t, error = np.asarray(one["t"], float), np.asarray(one["error"], float)
                 found.append({"step": row["step"], "t": t, "error": error})
                 if len(found) > READINGS:
-                    del found[: READINGS * 3 // 4 : 2]
+                    del found[1 : READINGS * 3 // 4 : 2]
 
     def _forget(self, run: int, step: float) -> None:
         for line in [self.clocks[run], *(line for (which, _), line in self.lines.items() if which == run)]:

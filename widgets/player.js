@@ -1,4 +1,4 @@
-// parts: clouds sheets panels
+// parts: clouds sheets stage
 // The trajectory player. One slider of noise levels, the page's clock; every model stands at its own nearest step.
 const WHAT = { state: "state x_t", x0: "x0 prediction", both: "both" };
 
@@ -21,7 +21,8 @@ function pressed(view, text, name, is, press) {
 }
 
 function choices(view, label, options, key) {
-  return make("span", { class: "wb-group", role: "group", "aria-label": label }, ...Object.entries(options).map(([value, text]) =>
+  return make("span", { class: "wb-group", role: "group", "aria-label": label },
+    ...Object.entries(options).map(([value, text]) =>
     pressed(view, text, `${key}-${value}`, () => view[key] === value, () => { view[key] = value; })));
 }
 
@@ -33,15 +34,20 @@ function toggle(view, text, key) {
 function build(view) {
   const { data } = view, points = data.kind === "points", models = data.moments.flatMap((moment) => moment.models);
   view.buttons = [];
-  view.play = make("button", { class: "wb-play", type: "button", text: "▶ Play", on: { click: () => play(view, !view.playing) } });
-  view.slider = make("input", { class: "wb-slider", type: "range", min: 0, step: 1, "aria-label": "step, from noise to data",
+  view.play = make("button", { class: "wb-play", type: "button", text: "▶ Play",
+    on: { click: () => play(view, !view.playing) } });
+  view.slider = make("input", { class: "wb-slider", type: "range", min: 0, step: 1,
+    "aria-label": "step, from noise to data",
     on: { input: () => go(view, Number(view.slider.value)) } });
-  const speed = make("select", { class: "wb-speed", "aria-label": "speed", on: { change: () => { view.speed = Number(speed.value); } } },
-    ...[2, 5, 10, 20, 40].map((one) => make("option", { value: one, text: `${one} steps/s`, selected: one === view.speed })));
+  const speed = make("select", { class: "wb-speed", "aria-label": "speed",
+    on: { change: () => { view.speed = Number(speed.value); } } },
+    ...[2, 5, 10, 20, 40].map((one) => make("option",
+      { value: one, text: `${one} steps/s`, selected: one === view.speed })));
   view.stage = make("div", { class: "wb-stage" });
   view.readout = make("div", { class: "wb-readout" });
   view.legend = make("div", { class: "wb-note wb-legend" });
-  view.strip = points ? null : make("canvas", { class: "wb-strip", role: "img", "aria-label": "steps of the followed image" });
+  view.strip = points ? null : make("canvas", { class: "wb-strip", role: "img",
+    "aria-label": "steps of the followed image" });
   const rows = [make("div", { class: "wb-title", text: data.title }),
     make("div", { class: "wb-row" }, view.play, make("span", { class: "wb-note", text: "noise" }), view.slider,
       make("span", { class: "wb-note", text: "data" }), speed)];
@@ -54,15 +60,19 @@ function build(view) {
     models.some((one) => one.velocity) ? toggle(view, "velocity", "velocity") : null,
     data.density ? toggle(view, "density", "density") : null,
     !points && view.count > PER_PAGE ? pages(view) : null));
-  rows.push(view.stage, view.legend, view.readout, view.strip, ...data.notes.map((text) => make("div", { class: "wb-note", text })));
-  view.root.replaceChildren(...rows.filter((row) => row && (row.childNodes.length || !row.classList.contains("wb-row"))));
+  const notes = data.notes.map((text) => make("div", { class: "wb-note", text }));
+  rows.push(view.stage, view.legend, view.readout, view.strip, ...notes);
+  view.root.replaceChildren(...rows.filter((row) => row
+    && (row.childNodes.length || !row.classList.contains("wb-row"))));
   view.root.setAttribute("aria-label", `trajectories: ${data.title}`);
 }
 
 function moments(view) {
-  const { moments: all } = view.data, said = (k) => (all[k].step === null ? `moment ${k + 1}` : all[k].step.toLocaleString("en"));
+  const { moments: all } = view.data, said = (k) => (all[k].step === null ? `moment ${k + 1}`
+    : all[k].step.toLocaleString("en"));
   const text = make("span", { class: "wb-moment-said", text: said(view.moment) });
-  const slider = make("input", { class: "wb-moment", type: "range", min: 0, max: all.length - 1, step: 1, value: view.moment,
+  const slider = make("input", { class: "wb-moment", type: "range", min: 0, max: all.length - 1, step: 1,
+    value: view.moment,
     "aria-label": "training step", on: { input: () => {
       const sigma = finest(view).sigma[view.index];
       view.moment = Number(slider.value);
@@ -76,7 +86,9 @@ function moments(view) {
 function pages(view) {
   const last = Math.ceil(view.count / PER_PAGE) - 1, text = make("span", { class: "wb-note" });
   const turn = (by) => () => { view.page = Math.min(last, Math.max(0, view.page + by)); };
-  view.buttons.push(() => { text.textContent = `images ${onPage(view)[0] + 1}–${onPage(view).at(-1) + 1} of ${view.count}`; });
+  view.buttons.push(() => {
+    text.textContent = `images ${onPage(view)[0] + 1}–${onPage(view).at(-1) + 1} of ${view.count}`;
+  });
   return make("span", { class: "wb-row" }, pressed(view, "‹ back", "back", () => false, turn(-1)), text,
     pressed(view, "more ›", "more", () => false, turn(1)));
 }
@@ -84,60 +96,40 @@ function pages(view) {
 // The panels for this width: canvases are sized here and only drawn on in `paint`.
 function layout(view) {
   if (!view.data) return;
-  const models = modelsOf(view), points = view.data.kind === "points", width = Math.max(260, view.root.clientWidth - 16);
-  view.look = { ...theme(view.el), font: getComputedStyle(view.root).fontFamily };
-  Object.assign(view.root.style, { colorScheme: view.look.dark ? "dark" : "light", accentColor: tint("student", view.look) });
+  const models = modelsOf(view), points = view.data.kind === "points",
+    width = Math.max(260, view.root.clientWidth - 16);
+  dressed(view);
   const faces = { state: ["states"], x0: ["x0"], both: ["states", "x0"] }[view.shown];
   const over = points && view.mode === "over";
   view.panels = over ? [{ models }] : points ? models.map((one) => ({ models: [one] }))
     : models.flatMap((one) => faces.map((face) => ({ models: [one], face })));
-  const fits = Math.max(1, Math.floor((width + 12) / (points ? 232 : 180))), columns = Math.min(view.panels.length, fits);
+  const fits = Math.max(1, Math.floor((width + 12) / (points ? 232 : 180))),
+    columns = Math.min(view.panels.length, fits);
   const side = Math.floor(Math.min((width - 12 * (columns - 1)) / columns, over ? 560 : 440));
   view.at = points ? plane(view.data.limits, side, side - 6) : null;
   const [, , high, wide] = points ? [0, 0, 1, 1] : models[0].states.shape;
   view.tiles = points ? null : tiling(onPage(view).length, side, wide / high);
   view.back = points ? backdrop(view, side) : null;
   view.stage.replaceChildren(...view.panels.map((panel) => {
-    panel.canvas = make("canvas", { class: "wb-canvas", role: "img", "aria-label": panel.models.map((one) => one.name).join(", ") });
+    const names = panel.models.map((one) => one.name).join(", ");
+    panel.canvas = make("canvas", { class: "wb-canvas", role: "img", "aria-label": names });
     panel.pen = fit(panel.canvas, side, points ? side - 6 : view.tiles.total);
     listen(view, panel);
-    const what = panel.face === "x0" ? "x0 prediction" : panel.face ? "x_t" : "", caption = make("div", { class: "wb-caption" });
+    const what = panel.face === "x0" ? "x0 prediction" : panel.face ? "x_t" : "",
+      caption = make("div", { class: "wb-caption" });
     caption.append(...panel.models.map((one) => named(one, view, what)));
     caption.style.maxWidth = `${side}px`;
     return make("div", { class: "wb-panel" }, caption, panel.canvas);
   }));
   view.cells = models.map(() => Array.from({ length: 5 }, () => make("td")));
   const heads = ["model", "step", "t", "σ, noise / signal", "log-SNR", "evaluations"];
-  view.readout.replaceChildren(make("table", {}, make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { text })))),
+  view.readout.replaceChildren(make("table", {}, make("thead", {},
+    make("tr", {}, ...heads.map((text) => make("th", { text })))),
     make("tbody", {}, ...models.map((one, k) => make("tr", {}, make("th", {}, named(one, view)), ...view.cells[k])))));
   if (view.strip) view.stripPen = fit(view.strip, width, models.length * (2 * THUMB + 26));
   view.slider.max = finest(view).sigma.length - 1;
   for (const refresh of view.buttons) refresh();
   view.schedule();
-}
-
-function backdrop(view, side) {
-  const canvas = make("canvas"), pen = fit(canvas, side, side - 6);
-  if (view.density && view.levels) drawContours(pen, view.at, view.look, view.levels);
-  drawAxes(pen, view.at, view.look);
-  return canvas;
-}
-
-// Pointing follows a sample in every view of the page; a click keeps it.
-function listen(view, panel) {
-  const hit = (event) => {
-    if (view.tiles) return onPage(view)[view.tiles.hit(event.offsetX, event.offsetY)] ?? null;
-    const found = panel.models.map((one) => closest(view.at, view.shown === "x0" && one.x0 ? one.x0 : one.states,
-      stepOf(view, one), event.offsetX, event.offsetY)).filter((one) => one !== null);
-    return found.length ? found[0] : null;
-  };
-  const follow = (sample, pinned) => (sample !== clock.sample || pinned !== Boolean(clock.pinned)) && clock.set({ sample, pinned });
-  panel.canvas.addEventListener("pointermove", (event) => clock.pinned || follow(hit(event), false));
-  panel.canvas.addEventListener("pointerleave", () => clock.pinned || follow(null, false));
-  panel.canvas.addEventListener("click", (event) => {
-    const sample = hit(event);
-    follow(sample, sample !== null && !(clock.pinned && sample === clock.sample));
-  });
 }
 
 function paint(view) {
@@ -146,7 +138,8 @@ function paint(view) {
   view.slider.setAttribute("aria-valuetext", `sigma ${short(finest(view).sigma[view.index])}`);
   models.forEach((one, k) => {
     const step = stepOf(view, one), sigma = one.sigma[step];
-    const said = [`${one.index[step]} of ${one.steps}`, short(one.t[step]), short(sigma), short(-2 * Math.log(sigma)), one.evaluations[step]];
+    const said = [`${one.index[step]} of ${one.steps}`, short(one.t[step]), short(sigma), short(-2 * Math.log(sigma)),
+      one.evaluations[step]];
     said.forEach((text, cell) => { view.cells[k][cell].textContent = String(text).replace(/^-/, "−"); });
   });
   const fastest = Math.max(0, ...models.map((one) => (one.velocity ? longest(one.velocity, stepOf(view, one)) : 0)));
@@ -187,7 +180,8 @@ function play(view, on) {
 // Keys of the whole view; what has the focus keeps its own.
 function keys(view, event) {
   const at = event.target.tagName, { key } = event;
-  const move = { ArrowLeft: view.index - 1, ArrowDown: view.index - 1, ArrowRight: view.index + 1, ArrowUp: view.index + 1,
+  const move = { ArrowLeft: view.index - 1, ArrowDown: view.index - 1, ArrowRight: view.index + 1,
+    ArrowUp: view.index + 1,
     Home: 0, End: Infinity }[key];
   if (!view.data || event.ctrlKey || event.metaKey || event.altKey) return;
   if (key === "Escape") clock.set({ sample: null, pinned: false });
@@ -200,8 +194,9 @@ function keys(view, event) {
 
 function render({ model, el }) {
   const root = make("div", { class: "wb wb-player", tabIndex: 0, role: "group", "data-lm-suppress-shortcuts": "true" });
-  const view = { el, root, data: null, moment: 0, index: 0, page: 0, speed: 10, playing: false, mode: "side", shown: "state",
-    paths: false, velocity: false, density: true, panels: [], buttons: [], frame: 0, count: 0 };
+  const view = { el, root, data: null, moment: 0, index: 0, page: 0, speed: 10, playing: false, mode: "side",
+    shown: "state",
+    paths: false, velocity: false, density: true, panels: [], buttons: [], frame: 0, count: 0, width: 0 };
   view.layout = () => layout(view);
   view.schedule = () => {
     view.frame = view.frame || requestAnimationFrame(() => {
@@ -224,7 +219,12 @@ function render({ model, el }) {
     build(view);
     layout(view);
   });
-  const watcher = new ResizeObserver(() => root.clientWidth !== view.width && ((view.width = root.clientWidth), layout(view)));
+  const watcher = new ResizeObserver(() => {
+    const grown = root.clientWidth - view.width;
+    if (grown >= 0 && grown <= 20) return; // a scroll bar that comes and goes with the view's height must not ring
+    view.width = root.clientWidth;
+    layout(view);
+  });
   watcher.observe(root);
   clock.ears.add(view.ear);
   const unthemed = themed(view.layout);

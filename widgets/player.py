@@ -116,7 +116,7 @@ class Player(View):
 def prepared(data: Mapping[str, Any]) -> dict[str, Any]:
     """The data checked and made light enough to send: what ``Player`` holds, and what ``standalone`` takes."""
     kind, limits, notes = framed(data)
-    moments = list(data.get("moments") or ())
+    moments: list[dict[str, Any]] = list(data.get("moments") or ())
     if not moments or not all(moment.get("models") for moment in moments):
         raise ValueError('moments is empty or holds a moment without models: pass [{"step": None, "models": [...]}]')
     grid = data.get("grid")

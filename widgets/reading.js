@@ -12,9 +12,11 @@ class Reading {
   // Look at these steps; at the newest one the window goes with it, and the whole is no zoom at all.
   moved(low = this.view?.low, high = this.view?.high) {
     if (low === undefined) return;
-    const [first, last] = this.held.span((run) => !this.hidden.has(run)), size = Math.max(high - low, Math.min(4, last - first));
+    const [first, last] = this.held.span((run) => !this.hidden.has(run));
+    const size = Math.max(high - low, Math.min(4, last - first));
     const start = Math.max(first, Math.min(low, last - size));
-    this.view = size >= (last - first) * 0.999 ? null : { low: start, high: start + size, follow: start + size >= last - 1e-9 * size };
+    const follow = start + size >= last - 1e-9 * size;
+    this.view = size >= (last - first) * 0.999 ? null : { low: start, high: start + size, follow };
   }
 
   // Zoom by a factor around a step (the reading line's, or the middle); 0 shows all.
@@ -78,7 +80,8 @@ class Reading {
       const steps = clocks.map((line) => line.step[Math.min(line.size - 1, Math.max(0, line.near(this.cross)))]);
       const aimed = this.cross, reach = 6 * (this.stepAt(one, 1) - this.stepAt(one, 0));
       this.cross = steps.reduce((a, b) => (Math.abs(a - aimed) <= Math.abs(b - aimed) ? a : b));
-      const texts = this.marksAt(aimed, reach), [box, root] = [one.canvas, this.root].map((node) => node.getBoundingClientRect());
+      const [box, root] = [one.canvas, this.root].map((node) => node.getBoundingClientRect());
+      const texts = this.marksAt(aimed, reach);
       if (texts.length) {
         this.tip.hidden = false;
         this.tip.replaceChildren(...texts.map((text) => make("div", { text })));
@@ -93,7 +96,8 @@ class Reading {
   marksAt(step, reach) {
     const found = this.held.marks.filter((one) => !this.hidden.has(one.run) && Math.abs(one.step - step) <= reach);
     const name = (one) => (this.held.runs.length > 1 ? `${this.held.runs[one.run].name}, ` : "");
-    const texts = found.map((one) => `${name(one)}step ${one.step}: ${MARKED[one.mark] || one.mark}${one.text ? ` · ${one.text}` : ""}`);
+    const kind = (one) => MARKED[one.mark] || one.mark, text = (one) => (one.text ? ` · ${one.text}` : "");
+    const texts = found.map((one) => `${name(one)}step ${one.step}: ${kind(one)}${text(one)}`);
     return texts.length > 6 ? [...texts.slice(0, 5), `and ${texts.length - 5} more`] : texts;
   }
 

@@ -1,6 +1,13 @@
 // Samples that are images: Uint8Array with shape (steps, S, H, W, C); 0 is the lower limit, 255 the upper one.
 // One channel goes from the theme's paper to its ink; three are red, green and blue.
 
+// The look of the page, with the font a canvas needs, and native controls to match.
+function dressed(view) {
+  view.look = { ...theme(view.el), font: getComputedStyle(view.root).fontFamily };
+  const { dark } = view.look;
+  Object.assign(view.root.style, { colorScheme: dark ? "dark" : "light", accentColor: tint("student", view.look) });
+}
+
 const known = new Map();
 // A CSS colour as [r, g, b], over the given paper where it lets light through.
 function rgb(colour, paper = "#fff") {
@@ -18,7 +25,8 @@ function rgb(colour, paper = "#fff") {
 
 // `samples` of one step on a small canvas, which `place` then puts where they belong.
 function pile(states, step, samples, look) {
-  const [, count, height, width, channels] = states.shape, across = Math.max(1, Math.min(samples.length, Math.floor(4096 / width)));
+  const [, count, height, width, channels] = states.shape;
+  const across = Math.max(1, Math.min(samples.length, Math.floor(4096 / width)));
   const image = new ImageData(width * across, height * Math.max(1, Math.ceil(samples.length / across)));
   const out = new Uint32Array(image.data.buffer), ink = rgb(look.ink, look.paper), paper = rgb(look.paper);
   const shades = Uint32Array.from({ length: 256 }, (_, v) => {
@@ -81,7 +89,8 @@ function tiling(count, side, ratio = 1, gap = 2) {
   return { columns, rows, width, height, total: rows * (height + gap) + gap,
     at: (k) => [gap + (k % columns) * (width + gap), gap + Math.floor(k / columns) * (height + gap)],
     hit: (x, y) => {
-      const i = Math.floor((x - gap / 2) / (width + gap)), j = Math.floor((y - gap / 2) / (height + gap)), k = j * columns + i;
+      const i = Math.floor((x - gap / 2) / (width + gap)), j = Math.floor((y - gap / 2) / (height + gap)),
+        k = j * columns + i;
       return i >= 0 && i < columns && j >= 0 && k >= 0 && k < count ? k : null;
     } };
 }

@@ -5,10 +5,17 @@ const POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3]];
 
 // Two digits, always written: numbers below each other line up.
-const two = (value) => (Math.abs(value) >= 99.5 || (value !== 0 && Math.abs(value) < 1e-3) ? short(value, 2) : value === 0 ? "0" : value.toPrecision(2));
-const power = (n) => (n >= -2 && n <= 3 ? short(10 ** n) : `10${n < 0 ? "⁻" : ""}${[...String(Math.abs(n))].map((one) => POWERS[one]).join("")}`);
+function two(value) {
+  const size = Math.abs(value);
+  return Number.isNaN(value) ? "–" : size >= 1e-3 && size < 99.5 ? value.toPrecision(2) : short(value, 2);
+}
 
-// The prediction of a row in a column: { states, at, step }, null where it has none. The last column is the final sample.
+function power(n) {
+  const raised = [...String(Math.abs(n))].map((one) => POWERS[one]).join("");
+  return n >= -2 && n <= 3 ? short(10 ** n) : `10${n < 0 ? "⁻" : ""}${raised}`;
+}
+
+// The prediction of a row in a column: { states, at, step }, null where it has none. The last column: final samples.
 function cellOf(view, row, column) {
   const one = view.data.rows[row], last = view.data.columns.length;
   if (column === last) return one.final ? { states: one.final, at: 0, step: null } : null;
@@ -19,7 +26,9 @@ function paintCell(view, pen, row, column, width, height) {
   const cell = cellOf(view, row, column), { look, data } = view, colour = tint(data.rows[row].colour, look);
   pen.clearRect(0, 0, width, height);
   if (!cell) return;
-  if (data.kind === "images") return place(pen, pile(cell.states, cell.at, [view.sample()], look), 0, 0, 0, width, height);
+  if (data.kind === "images") {
+    return place(pen, pile(cell.states, cell.at, [view.sample()], look), 0, 0, 0, width, height);
+  }
   const at = plane(data.limits, width, height, { left: 1, right: 1, top: 1, bottom: 1 });
   drawDots(pen, at, cell.states, cell.at, colour, { radius: 1.1, many: 200 });
   Object.assign(pen, { strokeStyle: look.line, lineWidth: 1 });
@@ -28,9 +37,10 @@ function paintCell(view, pen, row, column, width, height) {
 }
 
 function title(pen, view, text, x, y, width) {
-  Object.assign(pen, { font: `12px ${view.look.font}`, fillStyle: view.look.ink, textAlign: "left", textBaseline: "top" });
+  Object.assign(pen, { font: `12px ${view.look.font}`, fillStyle: view.look.ink, textAlign: "left",
+    textBaseline: "top" });
   let said = text;
-  while (said.length > 4 && pen.measureText(said).width > width) said = `${said.slice(0, -2).trimEnd()}…`.replace("……", "…");
+  while (said.length > 4 && pen.measureText(said).width > width) said = `${said.slice(0, -2).trimEnd()}…`;
   pen.fillText(said, x, y);
 }
 
@@ -46,13 +56,17 @@ function paintLarge(view, pen, width, side) {
 
 function largeImages(view, pen, side, one, cell, [, other, name]) {
   const { data, look } = view, [, count, high, wide, channels] = cell.states.shape, size = high * wide * channels;
-  const across = high > wide ? (side * wide) / high : side, down = high > wide ? side : (side * high) / wide, k = view.sample();
+  const across = high > wide ? (side * wide) / high : side, down = high > wide ? side : (side * high) / wide,
+    k = view.sample();
   title(pen, view, one.name, 0, 0, side);
   place(pen, pile(cell.states, cell.at, [k], look), 0, 0, 20, across, down);
   if (!other) return "";
   title(pen, view, name, side + 14, 0, side);
   place(pen, pile(other.states, other.at, [k], look), 0, side + 14, 20, across, down);
-  const cut = ({ states, at }) => Object.assign(states.subarray((at * count + k) * size, (at * count + k + 1) * size), { shape: [channels] });
+  const cut = ({ states, at }) => {
+    const first = (at * count + k) * size;
+    return Object.assign(states.subarray(first, first + size), { shape: [channels] });
+  };
   const { values, most } = difference(cut(cell), cut(other), data.limits), left = 2 * side + 28;
   const reach = Math.max(most, (data.limits[1] - data.limits[0]) * 0.05);
   title(pen, view, "difference, first − second", left, 0, side + 60);
@@ -71,7 +85,8 @@ function scaleBar(view, pen, x, y, height, reach) {
     pen.fillRect(x, y + k, 10, 1.5);
   }
   Object.assign(pen, { fillStyle: look.faint, font: `11px ${look.font}`, textAlign: "left" });
-  for (const [part, text, base] of [[0, `+${short(reach, 2)}`, "top"], [0.5, "0", "middle"], [1, `−${short(reach, 2)}`, "bottom"]]) {
+  const most = short(reach, 2);
+  for (const [part, text, base] of [[0, `+${most}`, "top"], [0.5, "0", "middle"], [1, `−${most}`, "bottom"]]) {
     pen.textBaseline = base;
     pen.fillText(text, x + 14, y + part * height);
   }
@@ -79,8 +94,10 @@ function scaleBar(view, pen, x, y, height, reach) {
   pen.fillText("data units", x + 56, y + height + 6);
 }
 
+const largePlane = (view) => plane(view.data.limits, view.side + 30, view.side + 30);
+
 function largePoints(view, pen, side, one, cell, [first, other, name]) {
-  const { data, look } = view, colour = tint(one.colour, look), at = plane(data.limits, side + 30, side + 30);
+  const { look } = view, colour = tint(one.colour, look), at = largePlane(view);
   const count = cell.states.shape[1], radius = count > 600 ? 1.6 : 2.2, k = followed(view);
   const panel = (text, x, draw) => {
     title(pen, view, text, x + 44, 0, side);
@@ -95,10 +112,11 @@ function largePoints(view, pen, side, one, cell, [first, other, name]) {
     if (k !== null) drawMark(pen, at, cell.states, cell.at, k, colour, look, false);
   });
   if (!other) return "";
-  const from = other.at * count * 2, to = cell.at * count * 2, shown = Math.min(count, 300), pair = new Float32Array(4 * shown);
+  const from = other.at * count * 2, to = cell.at * count * 2, shown = Math.min(count, 300),
+    pair = new Float32Array(4 * shown);
   let far = 0;
   for (let j = 0; j < count; j++) {
-    const [a, b, c, d] = [other.states[from + 2 * j], other.states[from + 2 * j + 1], cell.states[to + 2 * j], cell.states[to + 2 * j + 1]];
+    const [a, b] = other.states.subarray(from + 2 * j), [c, d] = cell.states.subarray(to + 2 * j);
     far += Math.hypot(c - a, d - b) / count;
     if (j < shown) pair.set([a, b], 2 * j), pair.set([c, d], 2 * (shown + j));
   }
@@ -113,25 +131,31 @@ function largePoints(view, pen, side, one, cell, [first, other, name]) {
   return `${short(far)} data units mean distance from ${name}`;
 }
 
-// Three charts beside each other: sigma falls to the right, as the columns do.
-function paintCharts(view, pen, width, height) {
-  const { data, look } = view, levels = data.rows.flatMap((row) => [...row.sigma]).filter((one) => one > 0 && Number.isFinite(one));
-  pen.clearRect(0, 0, width, height);
+// Three charts beside each other: sigma falls to the right, as the columns do. Drawn once; the clock's line comes on top.
+function chartsOf(view, width, height) {
+  const { data } = view, given = data.rows.flatMap((row) => [...row.sigma]), canvas = make("canvas");
+  const levels = given.filter((one) => one > 0 && Number.isFinite(one)), pen = fit(canvas, width, height);
   const high = Math.max(...levels), low = Math.min(...levels), gap = 14, each = (width - 2 * gap) / 3;
-  MEASURES.forEach(([key, , name], k) => {
+  const scales = MEASURES.map(([key, , name], k) => {
     const left = k * (each + gap) + 42, right = k * (each + gap) + each - 10, top = 40, bottom = height - 38;
     const most = Math.max(1e-12, ...data.rows.flatMap((row) => [...row[key]].filter(Number.isFinite))) * 1.06;
     const x = (sigma) => left + (high > low ? Math.log(high / sigma) / Math.log(high / low) : 0.5) * (right - left);
     const y = (value) => bottom - (value / most) * (bottom - top);
     chartFrame(view, pen, { left, right, top, bottom, high, low, most, x, y }, name);
-    data.rows.forEach((row, r) => line(pen, row, key, tint(row.colour, look), view.dashes[r], x, y));
-    const now = view.sigma();
-    if (now >= low && now <= high) {
-      Object.assign(pen, { fillStyle: look.ink, globalAlpha: 0.55 });
-      pen.fillRect(Math.round(x(now)), top, 1, bottom - top);
-      pen.globalAlpha = 1;
-    }
+    data.rows.forEach((row, r) => line(pen, row, key, tint(row.colour, view.look), view.dashes[r], x, y));
+    return { x, top, bottom };
   });
+  return { canvas, scales, high, low };
+}
+
+function paintCharts(view, pen, width, height) {
+  const { canvas, scales, high, low } = view.drawnCharts, now = view.sigma();
+  pen.clearRect(0, 0, width, height);
+  pen.drawImage(canvas, 0, 0, width, height);
+  Object.assign(pen, { fillStyle: view.look.ink, globalAlpha: 0.55 });
+  const shown = now >= low && now <= high ? scales : [];
+  for (const { x, top, bottom } of shown) pen.fillRect(Math.round(x(now)), top, 1, bottom - top);
+  pen.globalAlpha = 1;
 }
 
 function chartFrame(view, pen, { left, right, top, bottom, high, low, most, x, y }, name) {
@@ -154,7 +178,8 @@ function chartFrame(view, pen, { left, right, top, bottom, high, low, most, x, y
     pen.fillText(power(decade), Math.max(left + 6, Math.min(right - 6, x(10 ** decade))), bottom + 6);
   }
   const named = "σ, noise / signal (log scale)";
-  pen.fillText(pen.measureText(named).width < right - left + 30 ? named : "σ (log scale)", (left + right) / 2, bottom + 22);
+  pen.fillText(pen.measureText(named).width < right - left + 30 ? named : "σ (log scale)", (left + right) / 2,
+    bottom + 22);
 }
 
 function line(pen, row, key, colour, dash, x, y) {

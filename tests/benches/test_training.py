@@ -98,9 +98,9 @@ def test_the_average_is_that_of_a_power_profile():
 
 
 def test_bending_keeps_the_picture_s_range_and_none_keeps_the_picture():
-    torch.testing.assert_close(Supervised(bend=0.0).bent(X, now()), X, atol=1e-5, rtol=0)
-    bent = Supervised(bend=0.2).bent(X, now())
-    assert bent.abs().max() <= 1.0001 and not torch.allclose(bent, X, atol=0.1)
+    torch.testing.assert_close(bent(X, 0.0, now()), X, atol=1e-5, rtol=0)
+    moved = bent(X, 0.2, now())
+    assert moved.abs().max() <= 1.0001 and not torch.allclose(moved, X, atol=0.1)
 
 
 def test_a_recipe_is_trained_once_and_anew_when_anything_changes(tmp_path, monkeypatch, capfd):

@@ -10,7 +10,7 @@ from workbench.benches import load
 from workbench.cells.compare import table
 from workbench.cells.losses import series, smooth
 from workbench.cells.show import Table
-from workbench.cells.walk import asked, sigma_of
+from workbench.cells.walk import sigma_of
 
 
 @pytest.fixture(scope="module")
@@ -86,24 +86,23 @@ def test_walk_gives_every_frame_from_one_noise(teacher, student, folder):
     for model, frames in zip((teacher, student), found.values(), strict=True):
         torch.testing.assert_close(frames[0].x_t, model.process.prior(noise))
         assert sigma_of(frames[0], model.process) == pytest.approx(teacher.bench.sigma_max, rel=1e-3)
-    assert names(folder) == ["01-walk.png"]
+    assert names(folder) == ["01-walk.png"] and "Content-Security-Policy" in (folder / "01-walk.html").read_text()
 
 
-def test_predictions_ask_all_at_the_teachers_states(teacher, student, folder):
-    apart = w.predictions(teacher, student, num_inference_steps=6, samples=32, seed=2)
-    assert [*apart] == ["teacher", "consistency"] and all(len(row) == 6 for row in apart.values())
-    assert apart["teacher"][-1] < 0.1 * apart["teacher"][0]
-    noise, cond = teacher.bench.start(32, 2)
-    for frame in teacher.frames(noise, cond, 6, 2)[:-1]:
-        torch.testing.assert_close(asked(teacher, frame, teacher, cond), frame.x0, atol=1e-4, rtol=1e-4)
-    assert len(names(folder)) == 2
-
-
-def test_targets_are_sorted_from_noise_to_data(student, folder):
-    seen = w.targets(student)
+def test_a_lesson_is_sorted_from_noise_to_data(student, folder):
+    seen = w.lesson(student)
     assert bool((seen["t"][1:] <= seen["t"][:-1]).all()) and seen["guess"].shape == (64, 2)
     with pytest.raises(ValueError, match="was not distilled"):
-        w.targets(w.teacher(student.bench, num_inference_steps=2))
+        w.lesson(w.teacher(student.bench, num_inference_steps=2))
+
+
+def test_growth_walks_one_noise_at_every_kept_checkpoint(ring, folder, tmp_path):
+    student = w.distil("consistency", ring, steps=40, batch_size=64, folder=tmp_path / "run", milestones=4)
+    found = w.growth(student, seed=1)
+    assert [*found] == [0, 10, 20, 30, 40]
+    torch.testing.assert_close(found[40][-1].x_t, student.sample(*ring.start(600, 1), seed=1))
+    assert not torch.equal(found[0][-1].x_t, found[40][-1].x_t)
+    assert (folder / "02-growth.png").exists() and "moments" in (folder / "02-growth.html").read_text()
 
 
 def test_compare_measures_what_it_says(teacher, student, folder):

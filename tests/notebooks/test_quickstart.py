@@ -14,8 +14,7 @@ from workbench.jobs import notebook as job
 FIRST_PICTURE = 60  # seconds, on two cores
 TINY = {"bench": "gmm2d", "steps": 12, "batch_size": 64, "teacher_steps": 4, "samples": 128}
 PANELS = ("data", "teacher-samples", "consistency-distillation-losses", "dmd2-losses", "walk", "x0-predictions",
-          "x0-distance-to-the-end", "consistency-distillation-targets", "dmd2-targets",
-          "quality-and-diversity")  # fmt: skip
+          "consistency-distillation-lesson", "dmd2-lesson", "quality-and-diversity")  # fmt: skip
 
 
 def test_it_runs_whole_and_shows_everything(tmp_path):

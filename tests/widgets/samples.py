@@ -69,6 +69,19 @@ def marks(page, canvas: str = ".wb-canvas") -> list[int]:
         return all.filter((one) => one !== all[0]).length; })""", canvas)
 
 
+def pace(page, move: str) -> float:
+    """Milliseconds a frame while ``move`` (with k from 0 to 50) runs once a frame; best of three."""
+    return page.evaluate("""async (move) => {
+        const act = new Function("k", move), root = document.querySelector(".wb"), rounds = [];
+        const frame = () => new Promise(requestAnimationFrame);
+        for (let round = 0; round < 3; round++) {
+            const from = Number(root.dataset.painted), start = performance.now();
+            for (let k = 0; k <= 50; k++) { act(k); await frame(); }
+            await frame();
+            rounds.push((performance.now() - start) / (Number(root.dataset.painted) - from)); }
+        return Math.min(...rounds); }""", move)
+
+
 def shot(page, name: str) -> None:
     if SHOTS:
         Path("/tmp/shots").mkdir(exist_ok=True)

@@ -14,6 +14,7 @@ from torch import nn
 
 from workbench import benches
 from workbench.benches.bench import Generated
+from workbench.noise import Process
 from workbench.randomness import Key
 from workbench.solvers import Sampler, walk
 from workbench.train.place import Place
@@ -42,16 +43,16 @@ def born(bench: Any, method: Any, *, seed: int = 0, steps: int = 1000, batch_siz
 
 
 def generate(bench: Any, net: Run | nn.Module, sampler: Sampler | None = None, *,
-             num_inference_steps: int | None = None, n: int | None = None, seed: int = 0,
-             guidance_scale: float | None = None) -> Generated:
+             process: Process | None = None, num_inference_steps: int | None = None, n: int | None = None,
+             seed: int = 0, guidance_scale: float | None = None) -> Generated:
     """``n`` samples of a run's student (or of any net that declares its process) from the bench's start noise.
 
-    A run samples in its method's process by its method's sampler; a student that takes guidance as an input is asked
-    for ``guidance_scale``, by default its method's.
+    A run samples in its method's process by its method's sampler, a net in ``process``, by default its own; a student
+    that takes guidance as an input is asked for ``guidance_scale``, by default its method's.
     """
     method = net.method if isinstance(net, Run) else None
     student = net.student() if isinstance(net, Run) else net
-    process = getattr(method, "process", None) or student.process
+    process = process or getattr(method, "process", None) or student.process
     sampler = sampler or method.sampler()
     if guidance_scale is None and getattr(method, "guided", False):
         guidance_scale = method.guidance_scale

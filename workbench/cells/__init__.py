@@ -2,10 +2,15 @@
 
 from workbench.cells.bench import bench, teacher
 from workbench.cells.compare import compare
+from workbench.cells.controls import controls
 from workbench.cells.diagnose import diagnose
-from workbench.cells.distil import distil
+from workbench.cells.distil import distil, resume, wait
+from workbench.cells.hybrid import hybrid
+from workbench.cells.lesson import lesson
 from workbench.cells.losses import losses
 from workbench.cells.targets import targets
-from workbench.cells.walk import predictions, walk
+from workbench.cells.walk import growth, walk
+from workbench.cells.watch import watch
 
-__all__ = ["bench", "compare", "diagnose", "distil", "losses", "predictions", "targets", "teacher", "walk"]
+__all__ = ["bench", "compare", "controls", "diagnose", "distil", "growth", "hybrid", "lesson", "losses", "resume",
+           "targets", "teacher", "wait", "walk", "watch"]  # fmt: skip

@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 from workbench import benches
-from workbench.cells.draw import limits, pictures, points, sheet
+from workbench.cells.draw import pictures, side_by_side
 from workbench.cells.model import Model
 from workbench.cells.show import panel
-from workbench.cells.style import DATA, TEACHER, bare, canvas, drawing
+from workbench.cells.style import DATA, TEACHER
 from workbench.solvers import SOLVERS, Sampler
 from workbench.teachers.guidance import Guided
 
@@ -17,7 +17,7 @@ from workbench.teachers.guidance import Guided
 def bench(name: str, **settings: Any) -> Any:
     """Load a bench and show its data. ValueError for an unknown name, with the nearest."""
     found = benches.load(name, **settings)
-    show_samples(found, {"data": (found.data(0, samples_shown(found)).at(0).x, DATA)}, f"{name} data")
+    panel(side_by_side(found, {"data": (found.data(0, samples_shown(found)).at(0).x, DATA)}), f"{name} data")
     return found
 
 
@@ -35,25 +35,9 @@ def teacher(
         "data": (bench.data(0, len(noise)).at(0).x, DATA),
         model.name: (model.sample(noise, cond, seed=seed), TEACHER),
     }
-    show_samples(bench, drawn, "teacher samples")
+    panel(side_by_side(bench, drawn), "teacher samples")
     return model
 
 
 def samples_shown(bench: Any) -> int:
     return 40 if pictures(bench) else 1000
-
-
-@drawing
-def show_samples(bench: Any, drawn: dict[str, tuple[Any, str]], name: str) -> None:
-    """One panel a batch: name -> (samples (B, ...), colour), side by side."""
-    low, high = limits(bench)
-    width = 4.4 if pictures(bench) else 3.2
-    figure, (axes,) = canvas(1, len(drawn), size=(width * len(drawn), 2.5 if pictures(bench) else 3.1))
-    for axis, (title, (x, colour)) in zip(axes, drawn.items(), strict=True):
-        if pictures(bench):
-            sheet(bare(axis), x, 10, low, high)
-        else:
-            points(axis, x, low, high, colour)
-            axis.set(xlabel="x1 (data units)", ylabel="x2 (data units)")
-        axis.set_title(title, color=colour)
-    panel(figure, name)

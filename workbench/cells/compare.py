@@ -54,9 +54,9 @@ def chosen(bench: Any, wanted: str | None, usual: Sequence[str]) -> str:
 
 
 def counts(model: Model, asked: Sequence[int]) -> list[int]:
-    """The steps to measure: those asked for, and for a teacher its own as well."""
+    """The steps to measure: those asked for that the model can be asked for, and for a teacher its own as well."""
     own = [model.sampler.num_inference_steps or 1] if model.run is None else []
-    return sorted({*asked, *own})
+    return sorted({*(steps for steps in asked if model.sampler.admits(steps)), *own})
 
 
 def measured(model: Model, steps: int, n: int | None, seeds: int) -> Point:

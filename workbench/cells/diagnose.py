@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import torch
 
-from workbench.cells.losses import Series, recorded
+from workbench.cells.losses import Series, folders, series
 from workbench.cells.model import Model
 from workbench.cells.show import Table, tell
 from workbench.cells.style import number
+from workbench.record.store import read_events
 
 
 class Finding(NamedTuple):
@@ -23,7 +24,7 @@ class Finding(NamedTuple):
 
 def diagnose(student: Model, *, n: int = 512, seed: int = 0) -> list[Finding]:
     """Look at a distilled student's samples, gradients and losses, and show what is well and what is not."""
-    lines = recorded(student)
+    lines = series(read_events(folders(student)[student.name], "step"))
     found = [*samples(student, n, seed), *gradients(lines), *fall(lines)]
     tell(
         Table(

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from workbench.benches.assemble import born, recipe
+from workbench.benches import load
+from workbench.benches.assemble import born, from_recipe, recipe
+from workbench.cells.live import Live
 from workbench.cells.losses import losses
 from workbench.cells.model import Model
-from workbench.cells.show import run_folder
+from workbench.cells.show import live_page, run_folder
+from workbench.cells.watch import watch
 from workbench.papers.chosen import method as named
+from workbench.record.control import command
 from workbench.record.session import session
+from workbench.record.store import read_state
+from workbench.train.run import Run
 from workbench.types import Stepped
 
 SAY_EVERY = 10.0  # seconds between two lines of progress
@@ -28,12 +35,16 @@ def distil(
     batch_size: int | None = None,
     name: str | None = None,
     folder: Path | str | None = None,
+    live: bool = False,
+    milestones: int = 0,
     **settings: Any,
 ) -> Model:
     """Train a student of the bench by a method (its name and fields), show its losses, return it ready to sample.
 
     A paper's name brings its record's settings for this bench. The run is kept in ``folder``, by default one of its
-    own; a folder with a checkpoint is gone on from.
+    own; a folder with a checkpoint is gone on from. ``milestones``: how many checkpoints, evenly spread, are kept for
+    good (for ``w.growth``). ``live``, on a live page: the cell returns at once, training goes on in a thread, and the
+    panel steers it; elsewhere the cell waits. Other verbs take the student as it stands.
     """
     chosen = named(method, settings, bench.name)
     name = name or method
@@ -41,10 +52,63 @@ def distil(
     where = Path(folder) if folder else place(name)
     run = born(bench, chosen, seed=seed, steps=steps, batch_size=batch_size, folder=where)
     said = recipe(bench, run.method, seed=seed, steps=steps, batch_size=batch_size)
-    for _ in said_aloud(session(run, said, every=max(1, run.steps // 200)), name, run.steps):
+    return trained(model_of(name, bench, run), said, live, milestones)
+
+
+def resume(folder: Path | str, *, live: bool = False) -> Model:
+    """Go on with a run from its last checkpoint, in its own folder, and return its student. Also for forks.
+
+    ValueError for a folder that is no run's.
+    """
+    model, said = from_folder(folder)
+    return trained(model, said, live, 0)
+
+
+def wait(student: Model) -> Model:
+    """Wait until a live training ends and return the student; at once where it has. Interrupting stops the training.
+
+    Raises what ended the training, if it was an error.
+    """
+    if student.live is not None:
+        try:
+            while not student.live.wait(0.2):
+                pass
+        except KeyboardInterrupt:
+            command(student.trained.folder, "stop")
+            student.live.wait(60)
+    return student
+
+
+def resumed(folder: Path) -> Live:
+    """``resume`` without a word or a panel, in a thread."""
+    model, said = from_folder(folder)
+    return Live(model.trained, said, every=max(1, model.trained.steps // 200)).start()
+
+
+def from_folder(folder: Path | str) -> tuple[Model, dict[str, Any]]:
+    """The student of a run's folder, newly born, and the recipe it was born from."""
+    said = read_state(folder).get("recipe")
+    if not said or "bench" not in said:
+        raise ValueError(f"{folder} does not say how its run was born: it was not made by w.distil")
+    return model_of(Path(folder).name, load(said["bench"]), from_recipe(said, folder)), said
+
+
+def model_of(name: str, bench: Any, run: Run) -> Model:
+    scale = run.method.guidance_scale if getattr(run.method, "guided", False) else None
+    return Model(name, bench, run.student(), run.method.sampler(), run, scale)
+
+
+def trained(model: Model, said: dict[str, Any], live: bool, milestones: int) -> Model:
+    """Train to the end, in a thread where it is ``live``, and show how it goes."""
+    run = model.trained
+    kept = max(1, run.steps // milestones) if milestones else None
+    options = {"every": max(1, run.steps // 200), "milestone": kept}
+    if live and live_page():
+        model = replace(model, live=Live(run, said, **options).start().begun())
+        watch(model)
+        return model
+    for _ in said_aloud(session(run, said, **options), model.name, run.steps):
         pass
-    scale = chosen.guidance_scale if getattr(chosen, "guided", False) else None
-    model = Model(name, bench, run.student(), run.method.sampler(), run, scale)
     losses(model)
     return model
 

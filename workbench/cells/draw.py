@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from workbench.cells.style import bare
+from workbench.cells.style import bare, canvas, drawing
 from workbench.noise import Process
 
 
@@ -58,3 +60,23 @@ def points(axis: Axes, x: Tensor, low: float, high: float, colour: str) -> None:
     shown = x.detach().float().cpu().numpy()
     axis.scatter(shown[:, 0], shown[:, 1], s=2, color=colour, linewidths=0, alpha=0.6)
     axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+
+
+@drawing
+def side_by_side(bench: Any, drawn: Mapping[str, tuple[Tensor, str]]) -> Figure:
+    """One panel a batch, four in a row: name -> (samples (B, ...), colour)."""
+    low, high = limits(bench)
+    width, columns = (4.4 if len(drawn) < 3 else 2.4) if pictures(bench) else 3.2, min(4, len(drawn))
+    rows, tall = -(-len(drawn) // columns), (0.6 * width if pictures(bench) else 3.1)
+    figure, axes = canvas(rows, columns, size=(width * columns, tall * rows))
+    flat = [axis for row in axes for axis in row]
+    for axis, (title, (x, colour)) in zip(flat, drawn.items(), strict=False):
+        if pictures(bench):
+            sheet(bare(axis), x[:40], 10, low, high)
+        else:
+            points(axis, x, low, high, colour)
+            axis.set(xlabel="x1 (data units)", ylabel="x2 (data units)")
+        axis.set_title(title, color=colour)
+    for axis in flat[len(drawn) :]:
+        axis.set_visible(False)
+    return figure

@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from workbench.cells.model import Model, listed
+from workbench.cells.model import Model
 from workbench.cells.show import panel
-from workbench.cells.style import CRITIC, STUDENT, canvas, drawing
-from workbench.record.store import read_events
+from workbench.cells.style import CRITIC, DATA, STUDENT, bare, canvas, drawing
+from workbench.record.store import read_events, read_state
 
 Series = dict[str, list[tuple[int, float]]]
 
 
-def losses(models: Model | Sequence[Model]) -> dict[str, Series]:
+def losses(models: Model | Path | str | Sequence[Model | Path | str]) -> dict[str, Series]:
     """Show the recorded readings of one run or several; returns name -> series -> [(step, value)]."""
     found = {}
-    for model in listed(models):
-        found[model.name] = recorded(model)
-        show(model.name, found[model.name])
+    for name, folder in folders(models).items():
+        found[name] = series(read_events(folder, "step"))
+        panel(drawn(name, found[name]), f"{name} losses", found[name])
     return found
 
 
-def recorded(model: Model) -> Series:
-    """The readings in a student's folder; ValueError for a teacher or a run without a folder."""
-    folder = model.trained.folder
-    if folder is None:
-        raise ValueError(f"{model.name} was trained without a folder: nothing of it was recorded")
-    return series(read_events(folder, "step"))
+def folders(runs: Model | Path | str | Sequence[Model | Path | str]) -> dict[str, Path]:
+    """Name -> folder of students or of folders; ValueError for a teacher, a run without a folder, no run folder."""
+    found: dict[str, Path] = {}
+    for run in [runs] if isinstance(runs, Model | Path | str) else runs:
+        if isinstance(run, Model):
+            name, folder = run.name, run.trained.folder
+            if folder is None:
+                raise ValueError(f"{name} was trained without a folder: nothing of it was recorded")
+        else:
+            folder = Path(run)
+            read_state(folder)
+            name = folder.name
+        found[name if name not in found else f"{name} ({folder})"] = Path(folder)
+    if not found:
+        raise ValueError("give at least one run: what w.distil returned, or a run's folder")
+    return found
 
 
 def series(events: Any) -> Series:
@@ -50,7 +62,10 @@ def smooth(values: Sequence[float], window: int) -> list[float]:
 
 
 @drawing
-def show(name: str, lines: Series) -> None:
+def drawn(name: str, lines: Series) -> Figure:
+    """A small chart for each series."""
+    if not lines:
+        return nothing_yet(name)
     columns = min(4, len(lines))
     rows = -(-len(lines) // columns)
     figure, axes = canvas(rows, columns, size=(2.5 * columns, 1.9 * rows))
@@ -72,4 +87,10 @@ def show(name: str, lines: Series) -> None:
         axis.set_xlabel("step")
     title = f"{name}: what each update sees (faint: as recorded, bold: running mean)"
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
-    panel(figure, f"{name} losses", lines)
+    return figure
+
+
+def nothing_yet(name: str) -> Figure:
+    figure, ((axis,),) = canvas(size=(5.0, 0.6))
+    bare(axis).text(0, 0.5, f"{name}: no reading was recorded yet", va="center", color=DATA)
+    return figure

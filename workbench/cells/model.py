@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from workbench.benches.assemble import generate
 from workbench.benches.bench import Generated
+from workbench.cells.live import Live
 from workbench.cells.style import MARKERS, STUDENTS, TEACHER
 from workbench.noise import Process
 from workbench.randomness import Key
@@ -29,11 +30,17 @@ class Model:
     sampler: Sampler
     run: Run | None = None
     guidance_scale: float | None = None
+    live: Live | None = None  # the thread that still trains it
 
     @property
     def process(self) -> Process:
         """The process it is sampled in: the method's, else the net's own."""
         return (self.run and getattr(self.run.method, "process", None)) or self.net.process
+
+    @property
+    def role(self) -> str:
+        """"teacher" or "student": which colour it has everywhere."""
+        return "teacher" if self.run is None else "student"
 
     @property
     def trained(self) -> Run:
@@ -42,15 +49,29 @@ class Model:
             raise ValueError(f"{self.name} was not distilled here: this cell is about students")
         return self.run
 
+    def now(self) -> Model:
+        """Itself, or while it is still being trained a copy as it stands between two steps."""
+        if self.live is None or self.live.ended.is_set():
+            return self
+        return replace(self, net=self.live.snapshot())
+
+    def asked(self, num_inference_steps: int | None) -> Sampler:
+        """Its sampler; ValueError where it was trained for other numbers of steps than the one asked for."""
+        if num_inference_steps is not None and not self.sampler.admits(num_inference_steps):
+            own = self.sampler.num_inference_steps
+            raise ValueError(f"{self.name} was trained for {own} steps, not for {num_inference_steps}: ask for {own}")
+        return self.sampler
+
     def at(self, num_inference_steps: int) -> Model:
         """The same model, sampled in this many steps."""
+        self.asked(num_inference_steps)
         return replace(self, sampler=Sampler(self.sampler.solver, self.sampler.spacing, num_inference_steps))
 
     def frames(
         self, noise: Tensor, cond: Tensor | None, num_inference_steps: int | None = None, seed: int = 0
     ) -> list[Frame]:
         """Every state of a walk from unit ``noise`` (B, ...): N frames and the sample."""
-        grid = self.sampler.grid(self.process, num_inference_steps)
+        grid = self.asked(num_inference_steps).grid(self.process, num_inference_steps)
         return [
             *walk(
                 self.net,
@@ -72,20 +93,16 @@ class Model:
 
     def generate(self, num_inference_steps: int | None = None, n: int | None = None, seed: int = 0) -> Generated:
         """``n`` samples to measure, from the bench's start noise."""
-        return generate(
-            self.bench,
-            self.run or self.net,
-            None if self.run else self.sampler,
-            n=n,
-            seed=seed,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=self.guidance_scale,
-        )
+        noise, cond = self.bench.start(n or self.bench.samples, seed)
+        started = time.perf_counter()
+        last = deque(self.frames(noise, cond, num_inference_steps, seed), maxlen=1)[0]
+        seconds = time.perf_counter() - started
+        return Generated(last.x_t, cond, noise, seconds, last.evaluations, self.guidance_scale)
 
 
 def listed(models: Model | Sequence[Model]) -> list[Model]:
-    """One model or several, as a list; ValueError when there is none, or when they stand on different benches."""
-    found = [models] if isinstance(models, Model) else list(models)
+    """One model or several, as a list, each as it stands now; ValueError for none, and for different benches."""
+    found = [model.now() for model in ([models] if isinstance(models, Model) else models)]
     if not found:
         raise ValueError("give at least one model: w.teacher(...) or w.distil(...)")
     if len({model.name for model in found}) < len(found):

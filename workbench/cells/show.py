@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import re
@@ -27,20 +28,61 @@ def in_kernel() -> bool:
     return "ipykernel" in sys.modules and "IPython" in sys.modules
 
 
-def panel(figure: Figure, name: str, numbers: Any = None) -> None:
-    """Show a figure; under a job also keep it, and the ``numbers`` (JSON) it was drawn from, in ``figures/``."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+def live_page() -> bool:
+    """Whether a person's page shows what we display, so that a widget is worth making: a kernel, and not a job's."""
+    return in_kernel() and os.environ.get("WORKBENCH_HEADLESS") != "1" and run_folder() is None
+
+
+def panel(figure: Figure, name: str, numbers: Any = None, view: tuple[str, dict[str, Any]] | None = None) -> Any:
+    """Show a figure; under a job also keep it, and the ``numbers`` (JSON) it was drawn from, in ``figures/``.
+
+    ``view`` (module, data) is its interactive twin: on a live page that is shown instead, and returned, with the
+    figure as the still that remains when the notebook is opened without a kernel. A job keeps it as an HTML page.
+    """
+    content = png(figure)
     folder = run_folder()
     if folder is not None:
         path = numbered(folder / "figures", name)
-        write_whole(path, buffer.getvalue())
+        write_whole(path, content)
         if numbers is not None:
             write_json(path.with_suffix(".json"), numbers)
-    if in_kernel():
-        from IPython.display import Image, display
+        if view is not None:
+            write_whole(path.with_suffix(".html"), page(*view, title=name).encode())
+    widget = widget_of(*view) if view is not None and live_page() else None
+    if widget is not None:
+        from IPython.display import display
 
-        display(Image(buffer.getvalue(), width=int(figure.get_figwidth() * 96), alt=name))
+        display(widget)
+    if in_kernel():
+        from IPython.display import display
+
+        display(still(content, figure, name))
+    return widget
+
+
+def png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def still(content: bytes, figure: Figure, name: str) -> Any:
+    """The picture as a notebook keeps it; a page that shows a view in the same output hides it (``page.css``)."""
+    from IPython.display import Image
+
+    return Image(content, width=int(figure.get_figwidth() * 96), alt=name)
+
+
+def widget_of(module: str, data: dict[str, Any]) -> Any:
+    """The widget of that module with its data in it."""
+    return getattr(importlib.import_module(f"widgets.{module}"), module.capitalize())(**data)
+
+
+def page(module: str, data: dict[str, Any], title: str) -> str:
+    """The same view as an HTML page of its own, data inside."""
+    from widgets.view import standalone
+
+    return standalone(module, importlib.import_module(f"widgets.{module}").prepared(data), title)
 
 
 def numbered(folder: Path, name: str) -> Path:

@@ -33,6 +33,17 @@ def canvas(
     return figure, [list(row) for row in axes]
 
 
+def parted(
+    rows: int, columns: int, charts: int, *, size: tuple[float, float], lower: float
+) -> tuple[Figure, list[list[Axes]], list[Axes]]:
+    """A figure of rows of pictures above and a row of charts ``lower`` inches high beneath."""
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(**CLOSE))
+    top, bottom = figure.subfigures(2, 1, height_ratios=[size[1] - lower, lower])
+    above = top.subplots(rows, columns, squeeze=False)
+    below = bottom.subplots(1, charts, squeeze=False)
+    return figure, [list(row) for row in above], list(below[0])
+
+
 def drawing(function: Callable) -> Callable:
     """The function, run in our look; the person's own settings of matplotlib are as before after it."""
 

@@ -1,80 +1,147 @@
-"""``targets``: what the student is asked to say, and what it says, at the noise levels it learns from."""
+"""``targets``: what each net takes for the clean sample (the diffusion target), at every step of a path."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.cells.draw import comparable, limits, picture, pictures, points
-from workbench.cells.model import Model
+from workbench.cells.draw import limits, pictures
+from workbench.cells.hybrid import branched
+from workbench.cells.model import Model, colours, listed
 from workbench.cells.show import panel
-from workbench.cells.style import CRITIC, DATA, STUDENT, TEACHER, canvas, drawing, even, side_title
-from workbench.types import Loss
+from workbench.cells.style import AVERAGE
+from workbench.cells.target_stills import stills
+from workbench.cells.trajectories import shown, sigmas
+from workbench.noise import move, speak
+from workbench.types import Frame
 
-WANTED = ("x_t", "t", "target", "guess")
+PATHS = ("teacher", "own")
 
 
-def targets(student: Model, *, step: int = 0, columns: int = 10) -> dict[str, Tensor]:
-    """Ask the student's loss once, without learning, and show what it saw: state, target, guess, by noise level.
+class Said(NamedTuple):
+    """x0-predictions (N, B, ...) of one net down a path, with their measures by step, all in data units.
 
-    Returns the loss's own record, name -> (B, ...), sorted from noise to data.
+    sigma (N,): noise over signal. to_end (N,): root mean square distance to the path's end. change (N,): the same to
+    the prediction one step before, NaN at first. diversity (N,): root mean square distance of two samples of one label
+    (any two where there are no labels), per coordinate. end (B, ...): the sample that the path ends with.
     """
-    seen = look(student, step)
-    order = torch.argsort(seen["t"].reshape(len(seen["t"]), -1)[:, 0], descending=True)
-    seen = {name: value[order] for name, value in seen.items()}
-    if pictures(student.bench):
-        rows_of_pictures(student, seen, columns)
+
+    sigma: np.ndarray
+    x0: Tensor
+    to_end: np.ndarray
+    change: np.ndarray
+    diversity: np.ndarray
+    end: Tensor
+
+
+def targets(
+    teacher: Model,
+    students: Model | Sequence[Model] = (),
+    *,
+    num_inference_steps: int = 8,
+    path: str = "teacher",
+    seed: int = 0,
+    samples: int | None = None,
+    sample: int = 3,
+) -> dict[str, Said]:
+    """Inspect the x0-predictions of teacher and students step by step; returns name -> ``Said``.
+
+    ``path`` "teacher": all are asked at the states of one path, the teacher's. "own": each on its own path, the
+    students in their own numbers of steps. Live, a click on a cell compares it with the teacher's, and goes on from
+    there with another model (``branched``).
+    """
+    if path not in PATHS:
+        raise ValueError(f"path must be one of {', '.join(PATHS)}, got {path!r}")
+    everyone = listed([teacher, *([students] if isinstance(students, Model) else students)])
+    noise, cond = teacher.bench.start(samples or (64 if pictures(teacher.bench) else 400), seed)
+    base = everyone[0]
+    frames = base.frames(noise, cond, num_inference_steps, seed)
+    walks = {base.name: frames}
+    if path == "own":
+        walks |= {model.name: model.frames(noise, cond, None, seed) for model in everyone[1:]}
+        found = {name: said([frame.x0 for frame in walk[:-1]], walk, one.process, cond)
+                 for one, (name, walk) in zip(everyone, walks.items(), strict=True)}
     else:
-        clouds(student, seen)
-    return seen
+        found = {one.name: said([asked(one, frame, base, cond) for frame in frames[:-1]], frames, base.process, cond)
+                 for one in everyone}
+    widget = inspected(everyone, found, frames, sample)
+    if widget is not None:
+        widget.on_event(lambda event: answer(widget, event, everyone, walks, base, cond, seed))
+    return found
 
 
-def look(student: Model, step: int) -> dict[str, Tensor]:
-    """What the first update that trains the student records of one batch."""
-    run = student.trained
-    index = next((i for i, update in enumerate(run.updates) if "student" in update.trains), None)
-    if index is None:
-        raise ValueError(f"no update of {student.name} trains the student")
-    with torch.no_grad():
-        loss: Loss = run.updates[index].loss(run.views, run.data.at(step, 0), run.now(index, 0))
-    missing = [name for name in WANTED if name not in loss.seen]
-    if missing:
-        raise ValueError(f"the loss of {student.name} records no {', '.join(missing)}: nothing to show")
-    return {name: loss.seen[name] for name in WANTED}
+@torch.no_grad()
+def asked(model: Model, frame: Frame, path: Model, cond: Tensor | None) -> Tensor:
+    """What a model takes for x0 (B, ...) at a state of another's path: a student of two times, for where it lands."""
+    x, t = move(frame.x_t, frame.t, path.process, model.process)
+    net = speak(model.net, model.process, "x0")
+    s = torch.zeros_like(t) if model.run and getattr(model.net, "second_time", False) else None
+    scale = None if model.guidance_scale is None else torch.full(t.shape[:1], model.guidance_scale)
+    return net(x, t, s, cond, scale)
 
 
-def words(student: Model) -> tuple[str, str, str]:
-    """(row of the target, row of the guess, colour of the guess): the critic speaks where there is one."""
-    if "critic" in student.trained.nets:
-        return "teacher", "critic", CRITIC
-    return "asked", f"said by\n{student.name}", STUDENT
+def said(x0: Sequence[Tensor], frames: Sequence[Frame], process: Any, cond: Tensor | None) -> Said:
+    """The predictions with their measures; ``frames`` are the path, its last one the sample."""
+    every, end = torch.stack(list(x0)), frames[-1].x_t
+    exact = every.double()
+    change = [float("nan"), *(rms(exact[1:] - exact[:-1]).tolist() if len(exact) > 1 else [])]
+    spread = torch.stack([diversity(one, cond) for one in exact])
+    return Said(sigmas(frames[:-1], process), every, rms(exact - end.double()).numpy(), np.array(change),
+                spread.numpy(), end)
 
 
-@drawing
-def rows_of_pictures(student: Model, seen: dict[str, Tensor], columns: int) -> None:
-    low, high = limits(student.bench)
-    shown = even(len(seen["t"]), columns)
-    figure, axes = canvas(3, len(shown), size=(1.2 + 0.8 * len(shown), 2.7), tight=True)
-    asked, said, colour = words(student)
-    for column, index in enumerate(shown):
-        t = seen["t"][index : index + 1]
-        alpha, sigma = student.process.signal_noise(t.reshape(-1)[:1])
-        state = comparable(seen["x_t"][index], t, student.process, student.bench.sigma_data)
-        for row, x in enumerate((state, seen["target"][index], seen["guess"][index])):
-            picture(axes[row][column], x, low, high)
-        axes[0][column].set_title(f"σ {float(sigma / alpha):.2g}", fontsize=8, loc="center", pad=2)
-    for row, (title, tint) in enumerate((("x_t", DATA), (asked, TEACHER), (said, colour))):
-        side_title(axes[row][0], title, tint)
-    panel(figure, f"{student.name} targets")
+def rms(x: Tensor) -> Tensor:
+    """(N,) root mean squares of x (N, ...)."""
+    return x.flatten(1).square().mean(1).sqrt()
 
 
-@drawing
-def clouds(student: Model, seen: dict[str, Tensor]) -> None:
-    low, high = limits(student.bench)
-    asked, said, colour = words(student)
-    figure, (axes,) = canvas(1, 2, size=(6.4, 3.2))
-    for axis, name, title, tint in zip(axes, ("target", "guess"), (asked, said), (TEACHER, colour), strict=True):
-        points(axis, seen[name], low, high, tint)
-        axis.set_title(" ".join(title.split()), color=tint)
-        axis.set(xlabel="x1 (data units)", ylabel="x2 (data units)")
-    panel(figure, f"{student.name} targets")
+def diversity(x: Tensor, cond: Tensor | None) -> Tensor:
+    """Root mean square distance [] per coordinate of two different samples of x (B, ...) with the same label.
+
+    The mean over pairs of |x_i - x_j|^2 is twice the unbiased variance; labels count by their numbers of pairs.
+    """
+    groups = [x] if cond is None else [x[cond == label] for label in cond.unique()]
+    pairs = [len(group) * (len(group) - 1) for group in groups]
+    squares = [2 * group.flatten(1).var(0).mean() * count for group, count in zip(groups, pairs, strict=True) if count]
+    if not squares:
+        return torch.full((), float("nan"))
+    return (torch.stack(squares).sum() / sum(pairs)).sqrt()
+
+
+def inspected(models: list[Model], found: Mapping[str, Said], frames: Sequence[Frame], sample: int) -> Any:
+    """The stills and, live, the inspector."""
+    bench, looks = models[0].bench, colours(models)
+    rows = [row_of(model.name, model.role, looks[model.name][0], found[model.name], model.process) for model in models]
+    data = {"title": "", "kind": "images" if pictures(bench) else "points", "limits": limits(bench), "notes": [],
+            "rows": rows, "can_branch": True}
+    figure = stills(models, found, frames, sample)
+    numbers = {name: {key: getattr(one, key).tolist() for key in ("sigma", "to_end", "change", "diversity")}
+               for name, one in found.items()}
+    return panel(figure, "x0 predictions", numbers, view=("inspector", data))
+
+
+def row_of(name: str, role: str, colour: str, one: Said, process: Any) -> dict[str, Any]:
+    times = [process.at_sigma(float(sigma)) for sigma in one.sigma]
+    return {"name": name, "role": role, "colour": colour, "sigma": one.sigma, "t": np.array(times),
+            "x0": shown(one.x0), "to_end": one.to_end, "change": one.change, "diversity": one.diversity,
+            "final": shown(one.end[None])[0]}
+
+
+def answer(widget: Any, event: dict[str, Any], models: list[Model], walks: Mapping[str, list[Frame]], base: Model,
+           cond: Tensor | None, seed: int) -> None:
+    """A cell was clicked and another model chosen: walk on from there with it and show the new row."""
+    if event.get("event") != "branch" or not 0 <= event["row"] < len(models):
+        return
+    first = models[event["row"]]
+    path = walks.get(first.name, walks[base.name])
+    owner = first if first.name in walks else base
+    then = next(model for model in models if model.name == event["with"])
+    frame = path[event["step"]]
+    walked = branched(owner, frame, then, cond, seed)
+    name = f"{owner.name} {event['step']} steps, then {then.name}"
+    one = said([f.x0 for f in walked[:-1]], walked, then.process, cond)
+    widget.add(row_of(name, "average", AVERAGE, one, then.process))

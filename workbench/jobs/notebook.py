@@ -20,8 +20,8 @@ from workbench import benches
 from workbench.files import write_json
 from workbench.jobs import folder as folders
 from workbench.jobs.parameters import BadParameter, read, settle
-from workbench.papers import catalogue, chosen
 from workbench.naming import unknown
+from workbench.papers import catalogue, chosen
 
 STATUSES = ("running", "succeeded", "failed", "killed")
 

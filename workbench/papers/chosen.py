@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from workbench.papers import catalogue
 from workbench.naming import unknown
+from workbench.papers import catalogue
 
 
 def runnable() -> dict[str, dict[str, Any]]:

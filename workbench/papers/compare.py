@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from workbench.naming import unknown
 from workbench.papers import arms, catalogue, comparison, contest, evidence, pool
 from workbench.papers.comparison import TEACHER, Entries
 from workbench.papers.contest import Task
-from workbench.naming import unknown
 
 Runner = Callable[[Task], dict[str, Any]]
 

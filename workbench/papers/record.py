@@ -15,8 +15,8 @@ from annotated_types import Ge, Gt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from workbench.benches import BENCHES
-from workbench.papers import expectation
 from workbench.naming import unknown
+from workbench.papers import expectation
 
 FAMILIES = ("trajectory", "distribution", "knowledge", "language", "applied")
 TRUST = ("official-code", "paper-text", "digest", "recalled", "abstract-only")

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from workbench.naming import unknown
 from workbench.papers import arms, catalogue, evidence, pool, statistics
 from workbench.papers.arms import Arm, Outcome
 from workbench.papers.expectation import parse
-from workbench.naming import unknown
 from workbench.papers.record import Claim, Identity, Record, read
 
 Outcomes = dict[Arm, Outcome]
