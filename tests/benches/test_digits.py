@@ -123,11 +123,12 @@ def test_the_teacher_s_digits_are_recognised(measured):
     assert measured["recognised"] >= 0.99
 
 
-def test_the_teacher_is_about_as_near_to_real_pictures_as_they_are_to_each_other(bench, measured):
-    """A guard, not the aim. The aim is no further at all; the teacher misses it: 2.17 against 2.14 to held-out pictures
-    (1.88 when real ones are drawn without replacement), 1.16 against 1.13 to training pictures."""
-    assert measured["frechet"] <= 1.1 * bench.reference["frechet"].mean
-    assert measured["frechet_train"] <= 1.1 * bench.reference["frechet_train"].mean
+def test_the_teacher_is_as_near_to_real_pictures_as_they_are_to_each_other(bench, measured):
+    """Means over ten draws, beside real pictures': 2.126 and 2.138 to held-out ones (real: training pictures drawn with
+    replacement, as a generator that knows them alone draws; fresh ones read 1.88), 1.143 and 1.133 to training ones,
+    which misses the aim by the width of the guard."""
+    assert measured["frechet"] <= bench.reference["frechet"].mean
+    assert measured["frechet_train"] <= 1.02 * bench.reference["frechet_train"].mean
 
 
 def test_the_teacher_covers_what_is_real(measured):
@@ -150,3 +151,17 @@ def test_without_labels_the_teacher_draws_every_class(bench):
     with torch.no_grad():
         counts = bench.classifier()(x).argmax(1).bincount(minlength=10)
     assert counts.min() >= 6
+
+
+def test_a_method_that_guides_gets_a_teacher_that_takes_a_scale(bench):
+    from workbench.benches.assemble import guidable
+    from workbench.methods.score.dmd2 import Dmd2
+
+    teacher, (noise, cond) = bench.teacher(), bench.start(4, 0)
+    assert guidable(teacher, Dmd2()) is teacher
+    guided, t = guidable(teacher, Dmd2(guidance_scale=3.0)), torch.full((4,), 0.8)
+    with torch.no_grad():
+        apart = teacher(noise, t, None, cond) - teacher(noise, t, None, None)
+        torch.testing.assert_close(guided(noise, t, None, cond), teacher(noise, t, None, cond))
+        scaled = guided(noise, t, None, cond, torch.full((4,), 3.0))
+        torch.testing.assert_close(scaled, teacher(noise, t, None, None) + 3 * apart, atol=1e-5, rtol=1e-5)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from workbench.benches.training import DrawnData, FlowMatching, Recipe, Supervised, trained
+from workbench.benches.training import DrawnData, FlowMatching, Recipe, bent, trained
 from workbench.methods.parts.denoising import edm_weight
 from workbench.nets.unet import UNet
 from workbench.noise import Edm, TrigFlow, move, to_x0

@@ -17,6 +17,7 @@ from workbench.benches.bench import Generated
 from workbench.noise import Process
 from workbench.randomness import Key
 from workbench.solvers import Sampler, walk
+from workbench.teachers.guidance import Guided
 from workbench.train.place import Place
 from workbench.train.run import Run, acts_of
 
@@ -37,9 +38,15 @@ def born(bench: Any, method: Any, *, seed: int = 0, steps: int = 1000, batch_siz
     if getattr(method, "conditional", False) and bench.num_classes is None:
         raise ValueError(f"{type(method).__name__} needs a bench with labels; {bench.name} as loaded has none")
     wants = {name: True for name in ("second_time", "guided") if getattr(method, name, False)}
-    nets = {"teacher": bench.teacher(), "student": bench.student(seed, **wants)}
+    nets = {"teacher": guidable(bench.teacher(), method), "student": bench.student(seed, **wants)}
     data = bench.data(seed, batch_size or bench.budget.batch_size)
     return Run(fitted(method, bench), nets, data, seed=seed, steps=steps, blocks=blocks, folder=folder, place=place)
+
+
+def guidable(teacher: nn.Module, method: Any) -> nn.Module:
+    """The teacher, wrapped so that it takes a guidance scale where the method will give one and it cannot."""
+    asks = getattr(method, "guided", False) or getattr(method, "guidance_scale", 1.0) != 1.0
+    return Guided(teacher, 1.0) if asks and getattr(teacher, "guided", None) is False else teacher
 
 
 def generate(bench: Any, net: Run | nn.Module, sampler: Sampler | None = None, *,

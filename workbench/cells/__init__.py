@@ -8,9 +8,12 @@ from workbench.cells.distil import distil, resume, wait
 from workbench.cells.hybrid import hybrid
 from workbench.cells.lesson import lesson
 from workbench.cells.losses import losses
+from workbench.cells.solvers import orders, solvers
+from workbench.cells.straightness import straightness
+from workbench.cells.switches import switches
 from workbench.cells.targets import targets
 from workbench.cells.walk import growth, walk
 from workbench.cells.watch import watch
 
-__all__ = ["bench", "compare", "controls", "diagnose", "distil", "growth", "hybrid", "lesson", "losses", "resume",
-           "targets", "teacher", "wait", "walk", "watch"]  # fmt: skip
+__all__ = ["bench", "compare", "controls", "diagnose", "distil", "growth", "hybrid", "lesson", "losses", "orders",
+           "resume", "solvers", "straightness", "switches", "targets", "teacher", "wait", "walk", "watch"]  # fmt: skip

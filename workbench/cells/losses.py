@@ -68,7 +68,7 @@ def drawn(name: str, lines: Series) -> Figure:
         return nothing_yet(name)
     columns = min(4, len(lines))
     rows = -(-len(lines) // columns)
-    figure, axes = canvas(rows, columns, size=(2.5 * columns, 1.9 * rows))
+    figure, axes = canvas(rows, columns, size=(max(5.4, 2.5 * columns), 1.9 * rows))
     flat = [axis for row in axes for axis in row]
     for axis, (title, points) in zip(flat, lines.items(), strict=False):
         steps, values = [step for step, _ in points], [value for _, value in points]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 class Guided(nn.Module):
     """uncond + g (cond - uncond) of a net's own output; every prediction form is linear in x0, so this fits them all.
 
-    Called as the net is; one call costs two evaluations (``evaluations``). A ``guidance`` given in the call, a number
+    Called as the net is; one call costs two evaluations (``evaluations``), or one where the scale is the number 1. A ``guidance`` given in the call, a number
     or (B,), overrides ``guidance_scale``. Raises ValueError for cond None at a scale other than 1.
     """
 
@@ -24,6 +24,8 @@ class Guided(nn.Module):
             if isinstance(scale, Tensor) or scale != 1:
                 raise ValueError(f"guidance_scale {scale} needs labels: pass cond (B,), or set the scale to 1 (off)")
             return self.net(x_t, t, s)
+        if not isinstance(scale, Tensor) and scale == 1:
+            return self.net(x_t, t, s, cond)
         scale = scale.reshape(scale.shape + (1,) * (x_t.ndim - scale.ndim)) if isinstance(scale, Tensor) else scale
         uncond = self.net(x_t, t, s)
         return uncond + scale * (self.net(x_t, t, s, cond) - uncond)
