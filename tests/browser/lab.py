@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 import signal
 import socket
 import subprocess
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "only-for-these-tests"
@@ -36,8 +36,6 @@ class Server:
     def __init__(self, home: Path, python: str = sys.executable) -> None:
         self.home, self.root = home, home / "work"
         self.root.mkdir(parents=True)
-        for notebook in (ROOT / "notebooks").glob("*.ipynb"):
-            shutil.copy(notebook, self.root)
         quiet = home / "settings" / "@jupyterlab" / "apputils-extension"
         quiet.mkdir(parents=True)
         (quiet / "notification.jupyterlab-settings").write_text(json.dumps(QUIET))
@@ -61,11 +59,16 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def api(self, path: str, method: str = "GET") -> Any:
+        asked = Request(f"{self.url}/api/{path}", method=method, headers={"Authorization": f"token {TOKEN}"})
+        with urlopen(asked, timeout=20) as answer:
+            return json.loads(answer.read() or "null")
+
     def ready(self) -> Server:
         def answers() -> bool:
             assert self.process.poll() is None, (self.home / "server.log").read_text()[-2000:]
             try:
-                return urlopen(f"{self.url}/api/status?token={TOKEN}", timeout=5).status == 200
+                return "started" in self.api("status")
             except OSError:
                 return False
 
@@ -81,15 +84,16 @@ class Server:
         (folder / "kernel.json").write_text(json.dumps(spec))
 
     def notebook(self, name: str, cells: list[str] | None = None, **metadata: Any) -> str:
-        """A notebook of these cells (or explore's own) under that name; ``metadata`` is put over its own."""
-        path = self.root / f"{name}.ipynb"
+        """Path of a new notebook in a folder of that name: these cells, or explore; ``metadata`` over its own."""
+        path = self.root / name / "explore.ipynb"
+        path.parent.mkdir()
         found = json.loads((ROOT / "notebooks" / "explore.ipynb").read_text())
         if cells is not None:
             found["cells"] = [{"cell_type": "code", "id": f"cell-{i}", "metadata": {}, "outputs": [], "source": text,
                                "execution_count": None} for i, text in enumerate(cells)]  # fmt: skip
         found["metadata"] |= metadata
         path.write_text(json.dumps(found))
-        return path.name
+        return f"{name}/{path.name}"
 
     def close(self) -> None:
         with_group = os.getpgid(self.process.pid)
@@ -104,14 +108,26 @@ class Server:
 class Book:
     """One notebook in one page of Lab. Cells are counted from 0, text cells too."""
 
-    def __init__(self, server: Server, page: Any) -> None:
-        self.server, self.page, self.dialogs = server, page, []
+    def __init__(self, server: Server, page: Any, path: str) -> None:
+        self.server, self.page, self.path, self.dialogs = server, page, path, []
         page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.accept()))
 
-    def open(self, name: str, mode: str = "lab") -> Book:
+    @property
+    def folder(self) -> Path:
+        """Where its kernel works."""
+        return (self.server.root / self.path).parent
+
+    def open(self, mode: str = "lab", kernel: bool = True) -> Book:
         """``mode`` "lab" as people have it, "doc" for the notebook alone."""
-        self.page.goto(f"{self.server.url}/{mode}/tree/{name}?token={TOKEN}", timeout=60_000)
-        return self.settled()
+        own = mode if mode == "doc" else f"lab/workspaces/{re.sub('[^a-z0-9]', '_', self.folder.name)}"  # no other's tabs
+        self.page.goto(f"{self.server.url}/{own}/tree/{self.path}?token={TOKEN}", timeout=60_000)
+        return self.settled(kernel)
+
+    def forget(self) -> None:
+        """End its kernel."""
+        for session in self.server.api("sessions"):
+            if session["path"] == self.path:
+                self.server.api(f"sessions/{session['id']}", "DELETE")
 
     def settled(self, kernel: bool = True) -> Book:
         """Wait until the notebook stands, and its kernel is idle."""
@@ -167,8 +183,7 @@ class Book:
     def save(self) -> dict[str, Any]:
         """Save as Ctrl+S does; the file's content."""
         self.page.evaluate(f"{NOTEBOOK}.context.save()")
-        path = self.page.evaluate(f"{NOTEBOOK}.context.path")
-        return json.loads((self.server.root / path).read_text())
+        return json.loads((self.server.root / self.path).read_text())
 
     def theme(self, name: str) -> None:
         self.do("apputils:change-theme", theme=name)

@@ -39,7 +39,7 @@ def panel(figure: Figure, name: str, numbers: Any = None, view: tuple[str, dict[
     ``view`` (module, data) is its interactive twin: on a live page that is shown instead, and returned, with the
     figure as the still that remains when the notebook is opened without a kernel. A job keeps it as an HTML page.
     """
-    content = png(figure)
+    content, twin = png(figure), None
     folder = run_folder()
     if folder is not None:
         path = numbered(folder / "figures", name)
@@ -47,7 +47,8 @@ def panel(figure: Figure, name: str, numbers: Any = None, view: tuple[str, dict[
         if numbers is not None:
             write_json(path.with_suffix(".json"), numbers)
         if view is not None:
-            write_whole(path.with_suffix(".html"), page(*view, title=name).encode())
+            twin = path.with_suffix(".html")
+            write_whole(twin, page(*view, title=name).encode())
     widget = widget_of(*view) if view is not None and live_page() else None
     if widget is not None:
         from IPython.display import display
@@ -56,7 +57,7 @@ def panel(figure: Figure, name: str, numbers: Any = None, view: tuple[str, dict[
     if in_kernel():
         from IPython.display import display
 
-        display(still(content, figure, name))
+        display(still(content, figure, name, twin))
     return widget
 
 
@@ -66,11 +67,15 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def still(content: bytes, figure: Figure, name: str) -> Any:
-    """The picture as a notebook keeps it; a page that shows a view in the same output hides it (``page.css``)."""
+def still(content: bytes, figure: Figure, name: str, twin: Path | None = None) -> Any:
+    """The picture as a notebook keeps it; a page that shows a view in the same output hides it (``page.css``).
+
+    ``twin`` is the HTML page of the same view, which the report puts beside it.
+    """
     from IPython.display import Image
 
-    return Image(content, width=int(figure.get_figwidth() * 96), alt=name)
+    width = int(figure.get_figwidth() * 96)
+    return Image(content, width=width, alt=name, metadata={"workbench_view": twin.name} if twin else None)
 
 
 def widget_of(module: str, data: dict[str, Any]) -> Any:

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 class Guided(nn.Module):
     """uncond + g (cond - uncond) of a net's own output; every prediction form is linear in x0, so this fits them all.
 
-    Called as the net is; one call costs two evaluations (``evaluations``), or one where the scale is the number 1. A ``guidance`` given in the call, a number
-    or (B,), overrides ``guidance_scale``. Raises ValueError for cond None at a scale other than 1.
+    Called as the net is; one call costs two evaluations (``evaluations``), or one where the scale is the number 1. A
+    ``guidance`` given in the call, a number or (B,), overrides ``guidance_scale``. Raises ValueError for cond None at a
+    scale other than 1.
     """
 
     def __init__(self, net: nn.Module, guidance_scale: float) -> None:
