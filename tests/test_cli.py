@@ -32,7 +32,7 @@ def call(monkeypatch, capsys, tmp_path):
 
 def test_every_command_is_listed(call):
     code, out, _ = call("--help")
-    assert code == 0 and all(name in out for name in ("run", "papers", "verify", "compare", "runs", "doctor"))
+    assert code == 0 and all(name in out for name in ("run", "papers", "verify", "compare", "runs", "lab", "doctor"))
 
 
 @pytest.mark.parametrize(("arguments", "says"), [

@@ -30,7 +30,7 @@ class Steering {
   }
 
   show(data) {
-    [this.data, this.shape, this.offered] = [data, "", ""];
+    [this.data, this.shape, this.offered, this.folded] = [data, "", "", data.folded && !this.offline];
     this.asked.clear();
     this.received = performance.now();
     const span = (className, more = {}) => make("span", { className, ...more });
@@ -52,6 +52,7 @@ class Steering {
     if (!this.data) return;
     const before = this.data;
     this.data = { ...before, ...row };
+    if ("folded" in row && row.folded !== before.folded) this.folded = row.folded;
     this.received = performance.now();
     const differs = (name) => JSON.stringify(this.data[name]) !== JSON.stringify(before[name]);
     for (const [command, { value }] of this.asked) {
@@ -153,10 +154,15 @@ class Steering {
     if (shape !== this.shape) {
       this.shape = shape;
       this.fields = this.data.fields.map((field) => this.field(field));
-      const head = this.offline ? "Fields" : "Changes, taken up between two steps";
-      const title = make("div", { className: "wb-formhead wb-note", text: head, hidden: !this.fields.length });
+      const turn = () => ((this.folded = !this.folded), this.repaint());
+      this.fold = make("button", { className: "wb-fold wb-note", hidden: this.offline, on: { click: turn } });
+      const title = make("div", { className: "wb-formhead wb-note", text: this.offline ? "Fields" : "" }, this.fold);
+      title.hidden = !this.fields.length;
       this.form.replaceChildren(title, ...this.fields.flatMap((one) => one.cells));
     }
+    this.form.classList.toggle("wb-folded", this.folded);
+    say(this.fold, `${this.folded ? "▸" : "▾"} Fields, changed between two steps`);
+    this.fold.setAttribute("aria-expanded", String(!this.folded));
     const changeable = this.data.can.includes("change") && ALIVE.includes(this.data.status);
     this.data.fields.forEach(({ value }, i) => {
       const one = this.fields[i], pending = this.pending(`change ${one.name}`);

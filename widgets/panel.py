@@ -35,6 +35,7 @@ EMPTY: dict[str, Any] = {
     "now": None,  # unix seconds of the same clock when this is sent; filled in when not given
     "stale_after": 15.0,  # seconds without a beat after which the page warns
     "fields": (), "checkpoints": (), "message": "", "can": (),
+    "folded": False,  # whether the fields are out of sight, until the user opens them
 }  # fmt: skip
 
 

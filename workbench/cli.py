@@ -1,9 +1,10 @@
-"""The command line: ``workbench run|papers|verify|compare|runs|doctor``. Each imports what it needs when called."""
+"""The command line: ``workbench run|papers|verify|compare|runs|lab|doctor``. Each imports what it needs when called."""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,15 @@ def runs(root: Path, as_json: bool) -> None:
         seconds = "" if record.get("seconds") is None else f"{record['seconds']:.0f} s"
         row = f"{record['status']:<10} {record['started'][:19]}  {seconds:>8}  {folder}  {record.get('error') or ''}"
         print(row.rstrip())
+
+
+@commands.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def lab(options: tuple[str, ...]) -> None:
+    """Open JupyterLab on the notebooks. OPTIONS go to it as they are, such as `--no-browser` or `--port=8899`."""
+    from workbench.jobs.lab import command_line
+
+    sys.exit(subprocess.run(command_line(options)).returncode)
 
 
 @commands.command()

@@ -1,5 +1,6 @@
 """Explore in a real JupyterLab: train, watch, steer, fork, reload, stop, come back after the kernel is gone."""
 
+import json
 import re
 import time
 
@@ -120,12 +121,53 @@ def test_the_picture_is_brought_up_to_date_when_training_ends(book, kernel):
     assert shown is not None and not shown.is_visible()  # its twin lives
 
     saved = book.save()
-    assert "widgets" not in saved["metadata"]
-    kinds = [list(output.get("data", {})) for output in saved["cells"][8]["outputs"]]
-    assert ["image/png", "text/plain"] in kinds and re.search('"image/png": "[A-Za-z0-9+/]{1000}', __import__("json").dumps(saved))
+    assert "widgets" not in saved["metadata"] and "model_id" in json.dumps(saved["cells"][8])
+    assert re.search('"image/png": "[A-Za-z0-9+/]{1000}', json.dumps(saved["cells"][8]))
     book.forget()
     book.open("doc", kernel=False)
-    book.go(8)
     picture = book.page.locator(".jp-RenderedImage img")
-    until(lambda: picture.count() and picture.last.is_visible(), 20, "the picture without a kernel")
-    shot(book, "without-kernel")
+    book.go(8)
+    until(lambda: picture.count() and picture.last.is_visible(), 20, "the picture without its kernel")
+    time.sleep(1)
+    shot(book, f"without-kernel-{kernel}")
+    assert picture.last.is_visible() and book.page.locator(".wb").count() == 0
+
+
+@pytest.mark.xfail(strict=True, reason="record/control.py does not describe a single step while paused: "
+                                       "the panel goes on saying 'asked' and the step before")
+def test_the_panel_counts_single_steps(book):
+    book = book("counted")
+    run = trained(book)
+    run.press("pause")
+    held = run.becomes("paused")["step"]
+    run.press("step")
+    until(lambda: f"step {held + 1:,}" in run.said(), 5, "the panel's one step more")
+    assert "asked" not in run.said()
+
+
+def test_buttons_work_while_a_cell_waits(book):
+    """With ipykernel 7 the page's words come over a subshell; with 6 they wait until the cell ends."""
+    book = book("waited")
+    run = trained(book)
+    book.page.evaluate("() => null")
+    book.start(16)
+    until(lambda: book.page.evaluate(f"{NOTEBOOK}.content.widgets[16].model.executionState") != "idle", 10, "the cell")
+    time.sleep(0.5)
+    run.press("stop")
+    run.becomes("stopped", 10)
+
+
+def test_a_folder_that_goes_away_is_told_and_what_was_seen_stays(book):
+    book = book("renamed")
+    run = trained(book, steps=300)
+    run.becomes("finished", 30)
+    rows = run.rows()
+    assert rows > 5
+    run.folder.rename(run.folder.with_name("elsewhere"))
+    until(lambda: "is not a run folder" in run.said(), 10, "word of the folder")
+    assert run.rows() == rows and "finished" in run.said() and "step 300 of 300" in run.said()
+    run.panel.locator(".wb-fork").click()
+    until(lambda: "fork: " in run.said(), 10, "a fork's refusal")
+    run.folder.with_name("elsewhere").rename(run.folder)
+    until(lambda: "is not a run folder" not in run.said(), 10, "the folder again")
+    assert run.rows() == rows

@@ -87,14 +87,18 @@ def test_the_report_shows_everything_offline_and_its_views_move(ran, chromium, n
     details = page.locator("details")
     assert details.count() == VIEWS[name]
     for index in range(details.count()):
-        details.nth(index).evaluate("one => { one.open = true; }")
+        details.nth(index).evaluate("one => { one.open = true; one.scrollIntoView(); }")  # frames off the page sleep
         frame = details.nth(index).frame_locator("iframe")
         root = frame.locator(".wb")
         root.wait_for(timeout=20_000)
         canvases = frame.locator("canvas")
         canvases.first.wait_for(timeout=20_000)
-        page.wait_for_timeout(300)
-        assert max(canvases.nth(i).evaluate(INK) for i in range(canvases.count())) > 5  # colours drawn
+        for _ in range(50):
+            page.wait_for_timeout(100)
+            ink = max(canvases.nth(i).evaluate(INK) for i in range(canvases.count()))
+            if ink > 5:
+                break
+        assert ink > 5  # colours drawn
         if frame.locator(".wb-slider").count():
             painted = int(root.get_attribute("data-painted"))
             frame.locator(".wb-slider").press("End")

@@ -24,6 +24,7 @@ from workbench.train.run import Run
 from workbench.types import Stepped
 
 SAY_EVERY = 10.0  # seconds between two lines of progress
+OFTEN = 50  # steps between two readings of a long training that a person watches, at most
 
 
 def distil(
@@ -82,7 +83,7 @@ def wait(student: Model) -> Model:
 def resumed(folder: Path) -> Live:
     """``resume`` without a word or a panel, in a thread."""
     model, said = from_folder(folder)
-    return Live(model.trained, said, every=max(1, model.trained.steps // 200)).start()
+    return Live(model.trained, said, every=min(OFTEN, max(1, model.trained.steps // 200))).start()
 
 
 def from_folder(folder: Path | str) -> tuple[Model, dict[str, Any]]:
@@ -104,6 +105,7 @@ def trained(model: Model, said: dict[str, Any], live: bool, milestones: int) -> 
     kept = max(1, run.steps // milestones) if milestones else None
     options = {"every": max(1, run.steps // 200), "milestone": kept}
     if live and live_page():
+        options["every"] = min(options["every"], OFTEN)
         model = replace(model, live=Live(run, said, **options).start().begun())
         watch(model)
         return model

@@ -45,10 +45,14 @@ class Followed:
 
     def __init__(self, name: str, folder: Path, index: int) -> None:
         self.name, self.folder, self.index = name, folder, index
-        self.tail, self.recent, self.act, self.step = Tail(folder), [], "", 0
         self.state = standing(folder)
         self.said: dict[str, Any] = {}
-        self.asked = 0.0  # when the facts were read last
+        self.asked, self.forking = 0.0, False  # when the facts were read last; whether a fork is being made
+        self.begin()
+
+    def begin(self) -> None:
+        """Read it from the first event on."""
+        self.tail, self.recent, self.act, self.step = Tail(self.folder), [], "", 0
 
     def rows(self) -> list[dict[str, Any]]:
         """What the dashboard has to add."""
@@ -123,7 +127,8 @@ class Watch:
     def panel_of(self, run: Followed) -> Any:
         from widgets.panel import Panel
 
-        panel = Panel(name=run.name, folder=str(run.folder), stale_after=STALE, fields=run.fields(), **run.facts())
+        panel = Panel(name=run.name, folder=str(run.folder), stale_after=STALE, fields=run.fields(),
+                      folded=len(self.runs) > 1, **run.facts())
         panel.on_event(lambda event: self.heard(run, event))
         return panel
 
@@ -142,41 +147,57 @@ class Watch:
         return still(png(figure), figure, f"{run.name} losses")
 
     def heard(self, run: Followed, event: dict[str, Any]) -> None:
-        """What a button or a field asks for, as a command to whoever trains the run."""
+        """What a button or a field asks for, as a command to whoever trains the run; returns at once."""
         name = event["event"]
         try:
-            if name == "fork" and (run.status in ENDED or run.status == "lost"):
-                self.forked(fork(run.folder, free(run.folder), checkpoint=event.get("checkpoint")))
-            elif name == "fork":
-                target = free(run.folder)
-                command(run.folder, "fork", folder=str(target), checkpoint=event.get("checkpoint"))
-                threading.Thread(target=self.awaited, args=(target,), daemon=True).start()
+            if name == "fork":
+                threading.Thread(target=self.fork, args=(run, event.get("checkpoint")), daemon=True).start()
             elif name == "change":
                 command(run.folder, "change", name=event["name"], value=event["value"])
             else:
                 command(run.folder, name)
         except (ValueError, OSError) as error:
-            self.panels[run.index].update(message=f"{name}: {error}")
+            self.problem(run, f"{name}: {error}")
 
-    def awaited(self, target: Path) -> None:
-        """Wait until the session has made the fork, then train it."""
-        until = time.monotonic() + 60
-        while not target.exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        if target.exists():
-            self.forked(target)
+    def problem(self, run: Followed, message: str) -> None:
+        """Say in the run's panel what could not be done."""
+        run.said["message"] = message
+        self.panels[run.index].update(message=message)
 
-    def forked(self, target: Path) -> None:
+    def fork(self, run: Followed, checkpoint: int | None) -> None:
+        """Have the session fork a run that lives, or fork an ended one; then train the fork and watch it."""
+        with self.guard:
+            if run.forking:
+                return
+            run.forking = True
+        try:
+            target = free(run.folder)
+            if run.status in ENDED or run.status == "lost":
+                fork(run.folder, target, checkpoint=checkpoint)
+            else:
+                command(run.folder, "fork", folder=str(target), checkpoint=checkpoint)
+                until = time.monotonic() + 60
+                while not target.exists() and time.monotonic() < until:
+                    time.sleep(0.05)
+            if target.exists():  # else the session refused, and its event says why
+                self.forked(run, target)
+        except Exception as error:  # a thread has nobody to raise it to
+            self.problem(run, f"fork: {error}")
+        finally:
+            run.forking = False
+
+    def forked(self, parent: Followed, target: Path) -> None:
         """Train a fork in a thread of this kernel and watch it beside its parent."""
         from workbench.cells.distil import resumed
 
         resumed(target)
         with self.guard:
-            new = Followed(target.name, target, len(self.runs))
+            new = Followed(target.name.replace(parent.folder.name, parent.name, 1), target, len(self.runs))
             self.runs.append(new)
             self.panels.append(self.panel_of(new))
-            for run in self.runs:  # read from the beginning: the dashboard begins anew
-                run.tail = Tail(run.folder)
+            for run, panel in zip(self.runs, self.panels, strict=True):
+                run.begin()  # the dashboard begins anew
+                panel.update(folded=True)  # several forms would push the charts out of sight
             self.dashboard.show(title="", runs=[self.about(run) for run in self.runs], rows=[])
             self.box.children = (*self.panels, self.dashboard)
 
@@ -184,13 +205,19 @@ class Watch:
         """Read what is new and pass it on."""
         with self.guard:
             for run, panel in zip(self.runs, self.panels, strict=True):
-                rows = run.rows()
-                facts = run.facts() if rows or time.monotonic() - run.asked > 0.3 else {}
-                if facts.get("status", run.said.get("status")) != run.said.get("status"):
-                    rows.append({"run": run.index, "status": facts["status"], "message": facts["message"]})
-                if rows:
-                    self.dashboard.append(*rows)
-                self.tell(run, panel, facts, any(row.get("mark") == "change" for row in rows))
+                try:
+                    self.look_at(run, panel)
+                except Exception as error:  # one bad record must not end the watch of the others
+                    self.problem(run, f"its record cannot be read: {error}")
+
+    def look_at(self, run: Followed, panel: Any) -> None:
+        rows = run.rows()
+        facts = run.facts() if rows or time.monotonic() - run.asked > 0.3 else {}
+        if "status" in facts and facts["status"] != run.said.get("status"):
+            rows.append({"run": run.index, "status": facts["status"], "message": facts["message"]})
+        if rows:
+            self.dashboard.append(*rows)
+        self.tell(run, panel, facts, any(row.get("mark") == "change" for row in rows))
 
     def tell(self, run: Followed, panel: Any, facts: dict[str, Any], changed: bool) -> None:
         """Give the panel what is not as it was told last."""
@@ -205,8 +232,7 @@ class Watch:
         while True:
             over = all(run.status in ENDED or run.status == "lost" for run in self.runs)
             time.sleep(10 * INTERVAL if over else INTERVAL)
-            with suppress(OSError):
-                self.look()
+            self.look()
             if not over and all(run.status in ENDED for run in self.runs):
                 with suppress(Exception):
                     self.handle.update(self.stills())
