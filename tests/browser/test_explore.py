@@ -45,7 +45,7 @@ def test_a_training_is_watched_and_steered(book):
     before = len(run.events("checkpoint"))
     run.press("save")
     saved = until(lambda: run.events("checkpoint")[before:], 10, "a checkpoint")[0]
-    assert list((run.folder / "checkpoints").glob(f"{saved['step']:08d}.*"))
+    until(lambda: list((run.folder / "checkpoints").glob(f"{saved['step']:08d}.json")), 10, "its file")
 
     run.press("stop")
     ended = run.becomes("stopped")

@@ -5,6 +5,9 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -106,3 +109,15 @@ def test_the_report_shows_everything_offline_and_its_views_move(ran, chromium, n
             assert int(root.get_attribute("data-painted")) > painted
     assert wrong == []
     context.close()
+
+
+def test_nbval_runs_an_executed_notebook_again(ran, tmp_path):
+    """Cell by cell, under another runner than ours; the injected parameters come with the notebook."""
+    path = shutil.copyfile(ran("trajectories") / "trajectories.ipynb", tmp_path / "again.ipynb")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-cell-timeout=120", "-q", "-p", "no:cacheprovider",
+         "--rootdir", str(tmp_path), str(path)],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "WORKBENCH_HEADLESS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    )  # fmt: skip
+    assert done.returncode == 0 and "passed" in done.stdout, done.stdout[-2000:]
