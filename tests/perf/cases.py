@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,23 @@ def engine(run: Run) -> bare.Seen:
 def recorded(run: Run) -> Iterator[Any]:
     """The engine under its recorder at the default rhythm: a reading each 10 steps, a checkpoint each 500."""
     return session(run, {"bench": "perf", "method": type(run.method).__name__})
+
+
+def watched(run: Run, interval: float = 0.1) -> Iterator[Any]:
+    """The same, with the live panel's reader at its 10 looks a second, in turn with the steps so that its cost counts.
+
+    No page listens: what it packs and hands to the kernel's connection is thrown away there.
+    """
+    from workbench.cells.watch import Watch
+
+    watch, seen = None, 0.0
+    for stepped in recorded(run):
+        if watch is None:
+            watch = Watch({"watched": run.folder})
+        if time.perf_counter() - seen > interval:
+            watch.look()
+            seen = time.perf_counter()
+        yield stepped
 
 
 def walks(batch_size: int = 2000, levels: int = 18) -> tuple[Iterator[Tensor], Iterator[Tensor]]:

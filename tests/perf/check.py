@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -45,10 +46,11 @@ def apart(net: str, method: str, steps: int = 20, batch_size: int = 64) -> float
     return max(float(((a - b) / b).abs().max()) for a, b in seen)
 
 
-def unlike(net: str, method: str, folder: Path, steps: int = 30, batch_size: int = 64) -> list[str]:
-    """Names of the tensors (weights, averages, moments) that ``steps`` watched steps leave unlike plain ones."""
+def unlike(net: str, method: str, folder: Path, steps: int = 30, batch_size: int = 64,
+           by: Callable[[Any], Iterator[Any]] = recorded) -> list[str]:
+    """Names of the tensors (weights, averages, moments) that ``steps`` steps watched ``by`` something leave unlike plain ones."""
     plain, watched = run_of(net, method, batch_size), run_of(net, method, batch_size, folder)
-    for stepping in (train(plain), recorded(watched)):
+    for stepping in (train(plain), by(watched)):
         for _ in range(steps):
             next(stepping)
         stepping.close()

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.perf.cases import LOOPS, engine, recorded, run_of, task_of, walks
+from tests.perf.cases import LOOPS, engine, recorded, run_of, task_of, walks, watched
 from tests.perf.check import apart, unlike
 from tests.perf.pairs import Ratio, compare
 from workbench.train.loop import train
@@ -72,6 +72,27 @@ def recorders(net: str, turns: int, pairs: int) -> Measurement:
     return Measurement(both, 1.03, turns, pairs, "ratio", check)
 
 
+def watching(net: str, turns: int, pairs: int) -> Measurement:
+    """The engine recorded and watched live over the engine recorded; turns are long enough to hold a look each."""
+    batch_size = MLP_BATCH if net == "mlp" else UNET_BATCH
+
+    @contextmanager
+    def both() -> Iterator[Both]:
+        with tempfile.TemporaryDirectory(prefix="perf-") as folder:
+            a = watched(run_of(net, "consistency", batch_size, Path(folder) / "watched"))
+            b = recorded(run_of(net, "consistency", batch_size, Path(folder) / "alone"))
+            yield a, b
+            a.close()
+            b.close()
+
+    def check() -> str:
+        with tempfile.TemporaryDirectory(prefix="perf-") as folder:
+            names = unlike(net, "consistency", Path(folder) / "run", 30, 64, by=lambda run: watched(run, 0.0))
+        return f"watching changes {len(names)} tensors, {names[0]} first" if names else ""
+
+    return Measurement(both, 1.03, turns, pairs, "ratio", check)
+
+
 @contextmanager
 def recorded_walks() -> Iterator[Both]:
     yield walks()
@@ -95,5 +116,6 @@ MEASUREMENTS = {
     "unet.dmd2": over_bare("unet", "dmd2", 5, 60),
     "recorders.mlp": recorders("mlp", 10, 100),
     "recorders.unet": recorders("unet", 10, 20),
+    "watching.mlp": watching("mlp", 80, 40),
     "walk.mlp": Measurement(recorded_walks, 1.05, 1, 60, check=same_samples),
 }

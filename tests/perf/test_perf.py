@@ -10,6 +10,7 @@ import time
 import pytest
 import torch
 
+from tests.perf.cases import watched
 from tests.perf.check import apart, unlike
 from tests.perf.measure import MEASUREMENTS, QUICK, Measurement, same_samples
 from tests.perf.pairs import compare, interval, keep_freed_memory
@@ -45,6 +46,10 @@ def test_watching_changes_no_bit(tmp_path, net, steps, batch_size):
     assert unlike(net, "consistency", tmp_path / "run", steps, batch_size) == []
 
 
+def test_watching_live_changes_no_bit(tmp_path):
+    assert unlike("mlp", "consistency", tmp_path / "run", by=lambda run: watched(run, 0.0)) == []
+
+
 def test_the_walk_samples_what_the_plain_sampler_does():
     assert same_samples() == ""
 
@@ -53,7 +58,7 @@ def broken(measurement: Measurement) -> bool:
     return measurement.taken(QUICK).low > measurement.bound
 
 
-@pytest.mark.parametrize("name", [name for name in MEASUREMENTS if name.startswith(("mlp", "recorders.mlp"))])
+@pytest.mark.parametrize("name", [name for name in MEASUREMENTS if name.startswith(("mlp", "recorders.mlp", "watching", "walk"))])
 def test_bounds(name):
     measurement = MEASUREMENTS[name]
     assert not (broken(measurement) and broken(measurement))

@@ -96,11 +96,12 @@ class Followed:
         state = self.state.state or {}
         try:
             method = rebuilt(state["recipe"]["method"])
+            told = described(method)
         except (KeyError, ValueError, AttributeError, TypeError, ImportError):
             return []
         values = {event["name"]: event["value"] for event in read_events(self.folder, "change")}
-        return [{**told._asdict(), "choices": list(told.choices), "value": values.get(told.name, told.value)}
-                for told in described(method)]
+        return [{**one._asdict(), "choices": list(one.choices), "value": values.get(one.name, one.value)}
+                for one in told]
 
 
 class Watch:

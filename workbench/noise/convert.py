@@ -92,10 +92,16 @@ def arrive(x_t: Tensor, t: Tensor, source: Process, target: Process) -> tuple[Te
     return factor * x_t, there, (alpha, sigma)
 
 
+def each(t: Tensor, x: Tensor) -> Tensor:
+    """A time shared by all samples, (1,), as one for each, (B,); others as they are."""
+    return t.expand(len(x)) if t.shape == (1,) else t
+
+
 class Spoken(torch.nn.Module):
     """A net translated once, at birth: called in ``process`` and answering in ``form``, whatever it speaks itself.
 
-    ``net`` declares ``net.process`` and ``net.form``; calls are ``(x_t, t, s=None, cond=None, guidance=None)``.
+    ``net`` declares ``net.process`` and ``net.form``; calls are ``(x_t, t, s=None, cond=None, guidance=None)``. A time
+    of shape (1,) is shared by all samples and reckoned with once; the net itself always sees (B,).
     Two-time nets: the answer at (t, s) is an x0-like pointer, and ``process.jump(x_t, t, s, x0)`` lands at s.
     """
 
@@ -109,12 +115,14 @@ class Spoken(torch.nn.Module):
         native, form = self.net.process, self.net.form
         if self.same:
             if form == self.form:
-                return self.net(x_t, t, s, cond, guidance)
-            x0 = to_x0(self.net(x_t, t, s, cond, guidance), form, native, x_t, t)
+                return self.net(x_t, each(t, x_t), s if s is None else each(s, x_t), cond, guidance)
+            out = self.net(x_t, each(t, x_t), s if s is None else each(s, x_t), cond, guidance)
+            x0 = to_x0(out, form, native, x_t, t)
         else:
             x, there, level = arrive(x_t, t, self.process, native)
-            s_there = s if s is None else native.time(*self.process.signal_noise(s))
-            x0 = to_x0(self.net(x, there.reshape(t.shape), s_there, cond, guidance), form, native, x, there, level)
+            s_there = s if s is None else each(native.time(*self.process.signal_noise(s)), x)
+            out = self.net(x, each(there.reshape(t.shape), x), s_there, cond, guidance)
+            x0 = to_x0(out, form, native, x, there, level)
         return from_x0(x0, self.form, self.process, x_t, t)
 
     def features(self, x_t: Tensor, t: Tensor, s: Tensor | None = None, cond=None, guidance=None, **taps):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.noise.convert import speak
+from workbench.noise.convert import Spoken, each
 from workbench.noise.process import Process
 from workbench.noise.times import SPACINGS
 from workbench.randomness import Key
@@ -41,10 +41,10 @@ def walk(net: Any, process: Process, solver: Solver, times: Tensor, x_T: Tensor 
     if isinstance(guidance, (int, float)):
         guidance = torch.full(x.shape[:1], float(guidance), device=x.device)
     key = key or (frame.key if frame is not None else None) or Key()
-    spoken, weight = speak(net, process, "x0"), int(getattr(net, "evaluations", 1))
+    spoken, weight = Spoken(net, process, "x0"), int(getattr(net, "evaluations", 1))
 
     def bound(x_t: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
-        return spoken(x_t, each(t, x_t), s if s is None else each(s, x_t), cond, guidance)
+        return spoken(x_t, t, s, cond, guidance)
 
     return _steps(bound, process, solver, grid, frame or Frame(0, x, x, x, x), key, weight, grad)
 
@@ -64,11 +64,6 @@ def _steps(net: Any, process: Process, solver: Solver, grid: Tensor, start: Fram
         x, memory = moved.x_s, moved.memory
     end = each(levels[-1], x)
     yield Frame(steps, x, end, end, x, memory=memory, key=key, evaluations=evaluations)
-
-
-def each(t: Tensor, x: Tensor) -> Tensor:
-    """A level shared by all samples, (1,), as one for each, (B,); others as they are."""
-    return t.expand(len(x)) if t.shape == (1,) else t
 
 
 def _counted(key: Key, step: int, device: torch.device) -> Rng:
