@@ -188,7 +188,7 @@ def values_of(row: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
 
 def check_readings(row: Mapping[str, Any]) -> None:
     for name, value in values_of(row):
-        if value is not None and not isinstance(value, Real | np.number):
+        if value is not None and not isinstance(value, float | int | Real | np.number):
             raise ValueError(f"step {row['step']}: {name!r} is a {type(value).__name__}; pass float(value) or None")
     for owner, one in (row.get("bins") or {}).items():
         if not {"t", "error"} <= one.keys() or np.shape(one["t"]) != np.shape(one["error"]) or not np.size(one["t"]):
@@ -197,7 +197,7 @@ def check_readings(row: Mapping[str, Any]) -> None:
 
 def finite(row: Mapping[str, Any], name: str) -> float:
     value = row.get(name)
-    if not isinstance(value, Real | np.number) or not isfinite(float(value)):
+    if not isinstance(value, float | int | Real | np.number) or not isfinite(float(value)):
         raise ValueError(f"row {short(row)}: {name} must be a finite number, it is {value!r}")
     return float(value)
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from html import escape
+from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,7 +31,11 @@ def pack(value: Any, buffers: list[bytes]) -> Any:
     float64 goes as float32 unless it is one-dimensional (steps and times keep their digits). NaN and infinities inside
     arrays travel as they are; bare ones become None.
     """
-    if isinstance(value, Mapping):
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float | np.floating):
+        return float(value) if isfinite(value) else None
+    if isinstance(value, dict | Mapping):  # dict first: an abstract class answers slowly, and this runs for every row
         return {str(key): pack(one, buffers) for key, one in value.items()}
     if isinstance(value, np.ndarray):
         array = value.astype(np.float32) if value.dtype == np.float64 and value.ndim > 1 else value
@@ -38,10 +43,8 @@ def pack(value: Any, buffers: list[bytes]) -> Any:
         array = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
         buffers.append(array.tobytes())
         return {"$array": len(buffers) - 1, "dtype": array.dtype.name, "shape": list(array.shape)}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    if isinstance(value, list | tuple | Sequence) and not isinstance(value, bytes):
         return [pack(one, buffers) for one in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value
 
 

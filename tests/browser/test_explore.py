@@ -64,6 +64,11 @@ def test_a_fork_runs_beside_it_and_a_reload_and_a_restart_lose_nothing(book):
     until(lambda: all(one.newest > first for one, first in zip((run, fork), firsts, strict=True)), 30, "steps of both")
     run.grows()
     assert book.page.locator(".wb-dashboard .wb-run").count() == 2
+    field = run.panel.get_by_label("lr", exact=True)
+    assert field.is_hidden()  # several forms would push the charts out of sight
+    run.panel.locator(".wb-fold").click()
+    until(field.is_visible, 5, "the fields")
+    run.panel.locator(".wb-fold").click()
     shot(book, "fork-light")
     book.theme("JupyterLab Dark")
     shot(book, "fork-dark")

@@ -13,22 +13,6 @@ from workbench.cells.show import Table
 from workbench.cells.walk import sigma_of
 
 
-@pytest.fixture(scope="module")
-def ring():
-    return load("gmm2d")
-
-
-@pytest.fixture(scope="module")
-def teacher(ring):
-    return w.teacher(ring, num_inference_steps=8)
-
-
-@pytest.fixture(scope="module")
-def student(ring, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "student"
-    return w.distil("consistency", ring, steps=40, batch_size=64, seed=1, folder=folder, grid=6)
-
-
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_RUN_FOLDER", str(tmp_path))

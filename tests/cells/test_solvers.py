@@ -11,16 +11,6 @@ from workbench.cells.solvers import slope, walked_by
 from workbench.cells.straightness import turns
 
 
-@pytest.fixture(scope="module")
-def ring():
-    return load("gmm2d")
-
-
-@pytest.fixture(scope="module")
-def teacher(ring):
-    return w.teacher(ring, num_inference_steps=32)
-
-
 def test_the_orders_seen_are_the_solvers_own(teacher):
     found = {one.solver: one for one in w.orders(teacher, num_inference_steps=(16, 32, 64, 128), n=256)}
     assert -found["euler"].slope == pytest.approx(1, abs=0.25)

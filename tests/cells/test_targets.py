@@ -12,22 +12,6 @@ from workbench.cells.hybrid import hybrid, level
 from workbench.cells.targets import asked, diversity
 
 
-@pytest.fixture(scope="module")
-def ring():
-    return load("gmm2d")
-
-
-@pytest.fixture(scope="module")
-def teacher(ring):
-    return w.teacher(ring, num_inference_steps=8)
-
-
-@pytest.fixture(scope="module")
-def student(ring, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "student"
-    return w.distil("consistency", ring, steps=40, batch_size=64, seed=1, folder=folder, grid=6)
-
-
 def by_hand(x0, end, cond):
     """distance to the end, change, diversity of predictions [N][B, ...], by loops over samples."""
     far = [float((x - end).double().pow(2).mean().sqrt()) for x in x0]

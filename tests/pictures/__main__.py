@@ -6,6 +6,7 @@ very view that the notebooks show, in Chromium, and kept small in ``widgets/pict
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import shutil
@@ -17,6 +18,8 @@ from typing import Any
 
 from PIL import Image
 
+from widgets.dashboard import Dashboard
+from widgets.view import standalone
 from workbench import cells as w
 from workbench.cells.model import Model
 from workbench.cells.readings import rows_of
@@ -80,8 +83,7 @@ def player(folder: Path) -> None:
 
 def inspector(model: Callable[..., Model]) -> None:
     """Digits: what the teacher and a student take for the clean sample, along the teacher's path."""
-    from workbench.cells import targets as cell
-
+    cell = importlib.import_module("workbench.cells.targets")
     kept: dict[str, Any] = {}
     before, cell.panel = cell.panel, lambda figure, name, numbers=None, view=None: kept.update(view=view)
     try:
@@ -90,25 +92,23 @@ def inspector(model: Callable[..., Model]) -> None:
     finally:
         cell.panel = before
     module, data = kept["view"]
-    with browser(1000, 800) as show:
+    with browser(1000, 900) as show:
         page = show(html(module, {**data, "can_branch": False}, "inspector"))
-        page.locator(".wb-cell").nth(4).click()
+        page.locator(".wb-sample").fill("4")
+        page.locator(".wb-sample").press("Enter")
+        page.locator(".wb-cell").nth(16).click()
         page.wait_for_timeout(300)
-        shot(page, 760).quantize(64).save(HERE / "inspector.png", optimize=True)
+        shot(page, 900).save(HERE / "inspector.png", optimize=True)
 
 
 def dashboard(folder: Path) -> None:
     """The readings of the student that the inspector shows: critic beside student."""
-    from widgets.dashboard import Dashboard
-
     events = list(read_events(folder / "dmd2"))
     steps = max(event["step"] for event in events if event["kind"] == "step")
     board = Dashboard(runs=[{"name": "dmd2", "steps": steps, "status": "finished"}], rows=rows_of(events, 0)[0])
-    from widgets.view import standalone
-
     with browser(1000, 700) as show:
         page = show(standalone("dashboard", board.whole(), "dashboard"))
-        shot(page, 640).quantize(64).save(HERE / "dashboard.png", optimize=True)
+        shot(page, 640).save(HERE / "dashboard.png", optimize=True)
 
 
 def main() -> None:
