@@ -118,12 +118,13 @@ def test_a_kernel_that_goes_stops_and_saves_its_training(book, kernel):
 @pytest.mark.parametrize("kernel", ["installed", "6.31"], indirect=True)
 def test_the_picture_is_brought_up_to_date_when_training_ends(book, kernel):
     book = book(f"still-{kernel}", kernelspec={"name": kernel, "display_name": kernel, "language": "python"})
-    run = trained(book, steps=600)
+    run = trained(book, controls=True, steps=600)
     first = book.outputs(8)[-1]["data"]["image/png"]
     run.becomes("finished", 60)
     until(lambda: book.outputs(8)[-1]["data"]["image/png"] != first, 15, "the new picture")
     shown = book.cell(8).query_selector(".jp-RenderedImage")
     assert shown is not None and not shown.is_visible()  # its twin lives
+    assert not book.cell(6).query_selector("table").is_visible()
 
     saved = book.save()
     assert "widgets" not in saved["metadata"] and "model_id" in json.dumps(saved["cells"][8])
@@ -135,6 +136,8 @@ def test_the_picture_is_brought_up_to_date_when_training_ends(book, kernel):
     time.sleep(1)
     shot(book, f"without-kernel-{kernel}")
     assert book.cell(8).query_selector(".jp-RenderedImage img").is_visible() and book.page.locator(".wb").count() == 0
+    assert book.cell(6).query_selector("table").is_visible()  # the fields as they were
+    assert not book.page.get_by_text("Error displaying widget").first.is_visible()
 
 
 @pytest.mark.xfail(strict=True, reason="record/control.py does not describe a single step while paused: "

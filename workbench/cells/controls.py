@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.cells.show import Table, live_page, tell
+from workbench.cells.show import Table, alive, live_page, tell
 from workbench.methods.fields import Told, check_settings, described
 from workbench.papers.chosen import method as named
 
@@ -43,13 +43,12 @@ def controls(method: str, bench: Any, **settings: Any) -> Settings:
     found = Settings(named(method, {}, bench.name))
     for name, value in settings.items():
         found.set(name, value)
-    if live_page():
-        from IPython.display import display
-
-        display(form(found))
     rows = [[told.name, f"{found.now[told.name]}", allowed(told), told.doc] for told in described(found.method)]
-    if not live_page():
-        tell(Table(["field", "value", "allowed", "meaning"], rows, f"fields of {type(found.method).__name__}"))
+    table = Table(["field", "value", "allowed", "meaning"], rows, f"fields of {type(found.method).__name__}")
+    if live_page():
+        alive(form(found), kept=table._repr_html_())
+    else:
+        tell(table)
     return found
 
 

@@ -16,6 +16,13 @@ from matplotlib.figure import Figure
 
 from workbench.files import write_json, write_whole
 
+# JupyterLab writes "Error displaying widget" where the kernel of a view is gone: a panel with text and no element in it.
+LOST = """
+.jp-OutputArea:has(.wb-kept) > .jp-OutputArea-child:has(> .lm-Panel.jp-OutputArea-output:not(:has(> *))),
+.jp-OutputArea:has(> .jp-OutputArea-child > .lm-Panel > *) > .jp-OutputArea-child:has(.wb-kept),
+.jp-OutputArea-child:has(.wb-kept > style:only-child) { display: none; }
+"""
+
 
 def run_folder() -> Path | None:
     """The folder of the job that this code runs in; None in a live notebook or a plain script."""
@@ -51,14 +58,20 @@ def panel(figure: Figure, name: str, numbers: Any = None, view: tuple[str, dict[
             write_whole(twin, page(*view, title=name).encode())
     widget = widget_of(*view) if view is not None and live_page() else None
     if widget is not None:
-        from IPython.display import display
-
-        display(widget)
+        alive(widget)
     if in_kernel():
         from IPython.display import display
 
         display(still(content, figure, name, twin))
     return widget
+
+
+def alive(widget: Any, kept: str = "") -> None:
+    """Show a widget. A page without its kernel shows ``kept`` (HTML), or the still that follows, and no error."""
+    from IPython.display import HTML, display
+
+    display(widget)
+    display(HTML(f'<div class="wb-kept">{kept}<style>{LOST}</style></div>'))
 
 
 def png(figure: Figure) -> bytes:

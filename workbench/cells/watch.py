@@ -13,7 +13,7 @@ from workbench.benches.assemble import rebuilt
 from workbench.cells.losses import drawn, folders, losses, series
 from workbench.cells.model import Model
 from workbench.cells.readings import rows_of, speed
-from workbench.cells.show import live_page, png, still
+from workbench.cells.show import alive, live_page, png, still
 from workbench.cells.style import STUDENTS
 from workbench.methods.fields import described
 from workbench.record.control import command, free
@@ -137,7 +137,7 @@ class Watch:
         from IPython.display import display
 
         self.look()
-        display(self.box)
+        alive(self.box)
         self.handle = display(self.stills(), display_id=True)
         self.thread.start()
 
