@@ -9,7 +9,6 @@ import pytest
 
 from tests.browser.lab import Book, Server
 
-
 CHROMIUM = os.environ.get("WORKBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 

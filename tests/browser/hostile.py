@@ -40,21 +40,24 @@ def everything(text: str) -> dict[str, Any]:
     steps = [{"run": 0, "step": step, "time": 1e9 + step, "series": {f"student: {text}": 1 / step, text: 2.0},
               "lr": {text: 0.1}, "bins": {text: {"t": t, "error": t}}} for step in (1, 2, 3)]  # fmt: skip
     return {
-        "dashboard": {"title": text, "notes": [text], "runs": [{"name": text, "steps": 10, "message": text}], "rows": [
-            *steps, {"run": 0, "step": 2, "mark": "change", "text": text}, {"run": 0, "status": "failed", "message": text}]},
+        "dashboard": {"title": text, "notes": [text], "runs": [{"name": text, "steps": 10, "message": text}],
+                      "rows": [*steps, {"run": 0, "step": 2, "mark": "change", "text": text},
+                               {"run": 0, "status": "failed", "message": text}]},
         "panel": {"name": text, "folder": f"runs/{text}", "message": text, "can": ["stop", "change", "fork"],
                   "checkpoints": [1], "fields": [
                       {"name": text, "kind": "float", "value": 1.0, "doc": text},
-                      {"name": f"choice {text}", "kind": "choice", "value": text, "choices": [text, "b"], "doc": text}]},
+                      {"name": f"or {text}", "kind": "choice", "value": text, "choices": [text, "b"], "doc": text}]},
         "player": {**frame, "moments": [{"step": None, "models": [model]}], "labels": [text] * 6},
         "inspector": {**frame, "rows": [row, {**row, "name": f"{text} 2"}]},
     }  # fmt: skip
 
 
 HARM = """() => {
-    const roots = [...document.querySelectorAll(".wb")], every = roots.flatMap((root) => [...root.querySelectorAll("*")]);
-    const foreign = every.filter((one) => one.matches("img, script, iframe, a, svg, math, object, embed, style, link, base, b, i"));
-    const armed = every.filter((one) => [...one.attributes].some(({ name }) => name.startsWith("on")));
-    return { pwned: window.__pwned ?? null, foreign: foreign.map((one) => one.outerHTML), armed: armed.map((one) => one.outerHTML) };
-}"""
-SHOWN = "(names) => Object.fromEntries(names.map((name) => [name, [...document.querySelectorAll(`.wb-${name}.wb`)].at(-1)?.textContent]))"
+    const every = [...document.querySelectorAll(".wb")].flatMap((root) => [...root.querySelectorAll("*")]);
+    const made = "img, script, iframe, a, svg, math, object, embed, style, link, base, b, i";
+    const armed = (one) => [...one.attributes].some(({ name }) => name.startsWith("on"));
+    const written = (ones) => ones.map((one) => one.outerHTML);
+    return { pwned: window.__pwned ?? null, foreign: written(every.filter((one) => one.matches(made))),
+        armed: written(every.filter(armed)) }; }"""
+SHOWN = """(names) => Object.fromEntries(names.map((name) =>
+    [name, [...document.querySelectorAll(`.wb-${name}.wb`)].at(-1)?.textContent]))"""

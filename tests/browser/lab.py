@@ -49,8 +49,8 @@ class Server:
                "OMP_NUM_THREADS": "1"}  # fmt: skip
         for name in ("WORKBENCH_HEADLESS", "WORKBENCH_RUN_FOLDER", "JUPYTER_TOKEN"):
             env.pop(name, None)
-        told = [f"--port={self.port}", "--ip=127.0.0.1", "--no-browser", "--allow-root", f"--IdentityProvider.token={TOKEN}",
-                f"--ServerApp.root_dir={self.root}", "--ServerApp.port_retries=0", "--expose-app-in-browser"]
+        told = [f"--port={self.port}", "--ip=127.0.0.1", "--no-browser", "--allow-root", "--ServerApp.port_retries=0",
+                f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={self.root}", "--expose-app-in-browser"]
         self.log = open(home / "server.log", "wb")  # noqa: SIM115 - as long as the server
         self.process = subprocess.Popen([python, "-m", "jupyterlab", *told], env=env, stdout=self.log, stderr=self.log,
                                         start_new_session=True)  # fmt: skip
@@ -119,7 +119,8 @@ class Book:
 
     def open(self, mode: str = "lab", kernel: bool = True) -> Book:
         """``mode`` "lab" as people have it, "doc" for the notebook alone."""
-        own = mode if mode == "doc" else f"lab/workspaces/{re.sub('[^a-z0-9]', '_', self.folder.name)}"  # no other's tabs
+        name = re.sub("[^a-z0-9]", "_", self.folder.name)  # the default workspace would bring other tests' tabs
+        own = mode if mode == "doc" else f"{mode}/workspaces/{name}"
         self.page.goto(f"{self.server.url}/{own}/tree/{self.path}?token={TOKEN}", timeout=60_000)
         return self.settled(kernel)
 
@@ -163,7 +164,7 @@ class Book:
         """Run a cell and wait for its end; what it put out. AssertionError with its traceback if it failed."""
         self.go(index)
         self.page.evaluate(f"""seconds => Promise.race([jupyterapp.commands.execute("notebook:run-cell"),
-            new Promise((_, no) => setTimeout(() => no(new Error("cell {index} runs on")), seconds * 1000))])""", seconds)
+            new Promise((_, no) => setTimeout(no, seconds * 1000, new Error("cell {index} runs on")))])""", seconds)
         found = self.outputs(index)
         wrong = ["\n".join(one["traceback"])[-3000:] for one in found if one["output_type"] == "error"]
         assert not wrong, wrong[0]

@@ -57,7 +57,7 @@ def test_in_lab_every_string_stays_text(book):
     book.run(0)
     for text in STRINGS:
         book.say(f"for name, view in views.items():\n    view.show(**everything({text!r})[name])")
-        until(lambda text=text: all(text in (said or "") for said in shown(book.page).values()), 20, f"{text[:60]!r} as text")
+        until(lambda text=text: all(text in (said or "") for said in shown(book.page).values()), 20, repr(text[:60]))
         assert book.page.evaluate(HARM) == HARMLESS and book.dialogs == []
     book.page.locator(".wb-chart").first.hover()  # tips hold text too
     book.page.locator(".wb-player canvas").first.hover()

@@ -33,10 +33,10 @@ def test_a_restore_that_forgets_is_found(chaos, forgotten):
 def test_ctrl_c_before_an_event_loses_none(tmp_path, monkeypatch):
     told, reading = {**SCENARIOS["two micro-batches"].told, "steps": 12}, session.reading
 
-    def interrupted(stepped):
+    def interrupted(stepped, run):
         if stepped.step == 7:
             raise KeyboardInterrupt
-        return reading(stepped)
+        return reading(stepped, run)
 
     def train(folder):
         return list(session.session(from_recipe(told, folder), told, every=1, save_every=5))

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from tests.train.toys import Follow, Points, Rich, bits, drain, new
 from workbench.record.losses import BINS
@@ -196,3 +197,11 @@ def test_scraps_of_a_killed_writer_are_cleared(tmp_path):
 def test_a_run_without_a_folder_is_refused():
     with pytest.raises(ValueError, match="needs a folder"):
         next(session(new(), TOLD))
+
+
+def test_the_gap_of_an_average_is_its_distance_over_the_weights_norm(tmp_path):
+    run = recorded(tmp_path, method=Follow(), until=5)
+    last = [*read_events(tmp_path, "step")][-1]
+    student, average = run.nets["student"], run.averages["student.average"]
+    flat = [torch.cat([p.detach().flatten() for p in net.parameters()]) for net in (student, average)]
+    assert last["gaps"] == {"student.average": pytest.approx(float((flat[0] - flat[1]).norm() / flat[0].norm()))}

@@ -111,10 +111,10 @@ def test_pausing_and_watching_change_nothing():
     watched = new(Rich(), steps=8)
     events = train(watched)
     for _ in range(3):
-        reading(next(events))
+        reading(next(events), watched)
     events.close()
     for stepped in train(watched):
-        reading(stepped)
+        reading(stepped, watched)
     assert bits(watched) == bits(drain(new(Rich(), steps=8)))
     assert [stepped.step for stepped in train(new(steps=8), until=3)] == [1, 2, 3]
 

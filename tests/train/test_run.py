@@ -150,8 +150,8 @@ def test_a_change_stays_with_its_act(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "value", "said"), [
-    ("nois", 0.1, "has no field 'nois'; did you mean 'noise'"),
-    ("loss", 0.1, "has no field 'loss'"),
+    ("nois", 0.1, "unknown field of Follow 'nois'; did you mean 'noise'"),
+    ("loss", 0.1, "unknown field of Follow 'loss'"),
 ])  # fmt: skip
 def test_an_unknown_field_is_refused_with_the_nearest(name, value, said):
     run = new()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from workbench.record.session import session
+from workbench.record.store import read_state
 from workbench.train.run import Run
 
 
@@ -37,8 +39,10 @@ class Live:
     def begun(self, seconds: float = 30.0) -> Live:
         """Wait until the folder tells of the run; raises what kept it from beginning."""
         until = time.monotonic() + seconds
-        while not (self.run.folder / "run.json").exists() and time.monotonic() < until and not self.ended.wait(0.01):
-            pass
+        while not self.ended.wait(0.01) and time.monotonic() < until:
+            with suppress(ValueError):  # not there yet
+                if read_state(self.run.folder).get("pid") == os.getpid():
+                    break
         self.wait(0)
         return self
 

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from workbench.cells.model import Model
+from workbench.cells.readings import measured
 from workbench.cells.show import panel
-from workbench.cells.style import CRITIC, DATA, STUDENT, bare, canvas, drawing
+from workbench.cells.style import AVERAGE, CRITIC, DATA, STUDENT, bare, canvas, drawing
 from workbench.record.store import read_events, read_state
 
 Series = dict[str, list[tuple[int, float]]]
@@ -45,14 +46,12 @@ def folders(runs: Model | Path | str | Sequence[Model | Path | str]) -> dict[str
 
 
 def series(events: Any) -> Series:
-    """``<who>: <part>`` and ``<who>: gradient norm`` over the steps; who is the update's learners."""
+    """``<who>: <part>``, ``<who>: gradient norm`` and averages' gaps over the steps, as the dashboard has them."""
     found: Series = {}
     for event in events:
-        for update in event["updates"]:
-            who = ", ".join(update["trains"]) or "memory"
-            for part, value in {**update["parts"], "gradient norm": update["grad_norm"]}.items():
-                if value is not None:
-                    found.setdefault(f"{who}: {part}", []).append((event["step"], value))
+        for name, value in measured(event).items():
+            if value is not None:
+                found.setdefault(name, []).append((event["step"], value))
     return found
 
 
@@ -72,7 +71,7 @@ def drawn(name: str, lines: Series) -> Figure:
     flat = [axis for row in axes for axis in row]
     for axis, (title, points) in zip(flat, lines.items(), strict=False):
         steps, values = [step for step, _ in points], [value for _, value in points]
-        colour = STUDENT if title.startswith("student") else CRITIC
+        colour = AVERAGE if ".average" in title else STUDENT if title.startswith("student") else CRITIC
         axis.plot(steps, values, color=colour, alpha=0.3, linewidth=0.8)
         axis.plot(steps, smooth(values, max(1, len(values) // 12)), color=colour)
         settled = values[len(values) // 10 :]

@@ -24,18 +24,27 @@ def rows_of(events: list[dict[str, Any]], run: int, act: str = "") -> tuple[list
 
 
 def reading(event: dict[str, Any], run: int) -> dict[str, Any]:
-    """One recorded step: every part and gradient norm by its owner (who learns), learning rates, error by time bin."""
-    series, rates, bins = {}, {}, {}
+    """One recorded step: everything that was measured, learning rates by who learns, error by time bin."""
+    learning = [update for update in event["updates"] if update["trains"]]
+    return {"run": run, "step": event["step"], "time": event["time"], "series": measured(event),
+            "lr": {owner(update): update["lr"] for update in learning},
+            "bins": {owner(update): update["time_bins"] for update in learning if "time_bins" in update}}
+
+
+def measured(event: dict[str, Any]) -> dict[str, float | None]:
+    """Every part of every update and its gradient norm, ``<who>: <part>``, and how far each average lags."""
+    found: dict[str, float | None] = {}
     for update in event["updates"]:
-        who = ", ".join(update["trains"]) or "memory"
         parts = update["parts"] or {"total": update["total"]}
-        series |= {f"{who}: {part}": value for part, value in parts.items()}
+        found |= {f"{owner(update)}: {part}": value for part, value in parts.items()}
         if update["trains"]:
-            series[f"{who}: gradient norm"] = update["grad_norm"]
-            rates[who] = update["lr"]
-        if "time_bins" in update:
-            bins[who] = update["time_bins"]
-    return {"run": run, "step": event["step"], "time": event["time"], "series": series, "lr": rates, "bins": bins}
+            found[f"{owner(update)}: gradient norm"] = update["grad_norm"]
+    return found | {f"{name}: gap to the weights": gap for name, gap in event.get("gaps", {}).items()}
+
+
+def owner(update: dict[str, Any]) -> str:
+    """Who learns by an update; "memory" where nobody does."""
+    return ", ".join(update["trains"]) or "memory"
 
 
 def told(event: dict[str, Any]) -> str:

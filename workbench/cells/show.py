@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 
 from workbench.files import write_json, write_whole
 
-# JupyterLab writes "Error displaying widget" where the kernel of a view is gone: a panel with text and no element in it.
+# Where the kernel of a view is gone JupyterLab writes "Error displaying widget": a panel with text, without elements.
 LOST = """
-.jp-OutputArea:has(.wb-kept) > .jp-OutputArea-child:has(> .lm-Panel.jp-OutputArea-output:not(:has(> *))),
+.jp-OutputArea:has(.wb-kept) .lm-Panel.jp-OutputArea-output:not(:has(> *)),
 .jp-OutputArea:has(> .jp-OutputArea-child > .lm-Panel > *) > .jp-OutputArea-child:has(.wb-kept),
 .jp-OutputArea-child:has(.wb-kept > style:only-child) { display: none; }
 """
@@ -32,7 +32,11 @@ def run_folder() -> Path | None:
 
 def in_kernel() -> bool:
     """Whether an IPython kernel shows what we display."""
-    return "ipykernel" in sys.modules and "IPython" in sys.modules
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return getattr(get_ipython(), "kernel", None) is not None
 
 
 def live_page() -> bool:

@@ -7,15 +7,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.train.run import Run
 from workbench.types import Loss, Stepped, Taken
 
 BINS = 8
 
 
-def reading(stepped: Stepped) -> dict[str, Any]:
+def reading(stepped: Stepped, run: Run) -> dict[str, Any]:
     """What an event line says of a step; reads the tensors, so it is made at recording steps only."""
     return {"step": stepped.step, "act": stepped.act, "act_step": stepped.act_step,
-            "updates": [one_update(taken) for taken in stepped.taken]}
+            "updates": [one_update(taken) for taken in stepped.taken], "gaps": gaps(run)}
+
+
+@torch.no_grad()
+def gaps(run: Run) -> dict[str, float | None]:
+    """How far each average is from the weights it follows, over their norm, by the average's name."""
+    found = {}
+    for update, followers in zip(run.updates, run.followers, strict=True):
+        for number_of, (averages, weights) in enumerate(followers):
+            apart = torch.stack(torch._foreach_norm(torch._foreach_sub(averages, weights))).norm()
+            size = torch.stack(torch._foreach_norm(weights)).norm()
+            found[f"{update.trains[0]}.average{number_of or ''}"] = number(apart / size)
+    return found
 
 
 def one_update(taken: Taken) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def watched(run: Run, store: Store, every: int, saves: Saves, orders: Orders) ->
     try:
         for stepped in train(run):
             if stepped.step % every == 0 or stepped.step == 1 or run.finished:
-                store.event("step", **reading(stepped))
+                store.event("step", **reading(stepped, run))
             whole = True
             if saves.due():
                 saves.save()
