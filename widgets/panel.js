@@ -155,8 +155,8 @@ class Steering {
       this.shape = shape;
       this.fields = this.data.fields.map((field) => this.field(field));
       const turn = () => ((this.folded = !this.folded), this.repaint());
-      this.fold = make("button", { className: "wb-fold wb-note", hidden: this.offline, on: { click: turn } });
-      const title = make("div", { className: "wb-formhead wb-note", text: this.offline ? "Fields" : "" }, this.fold);
+      this.fold = make("button", { className: "wb-fold wb-note", on: { click: turn } });
+      const title = make("div", { className: "wb-formhead wb-note" }, this.offline ? "Fields" : this.fold);
       title.hidden = !this.fields.length;
       this.form.replaceChildren(title, ...this.fields.flatMap((one) => one.cells));
     }
@@ -216,7 +216,7 @@ class Steering {
     };
     const put = (value) => (kind === "bool" ? (input.checked = value) : (input.value = read(value)));
     const same = (value) => typed() === value && !input.validity.badInput && (!numeric || input.value !== "");
-    input.addEventListener("input", () => (say(wrong, ""), this.repaint()));
+    input.addEventListener("input", () => (say(wrong, ""), this.paint()));
     input.addEventListener("keydown", (event) => event.key === "Enter" && (event.preventDefault(), send()));
     const apply = make("button", { className: "wb-apply", "aria-label": `apply ${name}`, on: { click: send } });
     put(value);
