@@ -147,6 +147,9 @@ class Book:
         """The cell's element."""
         return self.page.evaluate_handle(f"{NOTEBOOK}.content.widgets[{index}].node").as_element()
 
+    def count(self) -> int:
+        return self.page.evaluate(f"{NOTEBOOK}.content.widgets.length")
+
     def write(self, index: int, text: str) -> None:
         self.page.evaluate(f"text => {NOTEBOOK}.content.widgets[{index}].model.sharedModel.setSource(text)", text)
 

@@ -51,10 +51,17 @@ def test_player_and_inspector(book):
     player.focus()
     book.page.keyboard.press("End")
     until(lambda: where(player) == 16, 5, "the end")
+    cells = book.count()
+    for key in "ddxab":  # Lab would delete, cut and add cells
+        book.page.keyboard.press(key)
+    assert book.count() == cells
 
     rows = inspector.locator("tbody tr").count()
     book.go(TARGETS)
-    inspector.locator("td").nth(3).click()
+    inspector.locator("td").nth(2).click()
+    inspector.focus()
+    book.page.keyboard.press("ArrowRight")
+    until(lambda: "step\n4 of 10" in inspector.locator(".wb-facts").inner_text(), 5, "the fourth step")
     inspector.locator(".wb-branch").click()
     until(lambda: inspector.locator("tbody tr").count() > rows, 20, "the branched row")
     assert "then consistency-distillation" in inspector.inner_text()
