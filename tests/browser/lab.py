@@ -50,7 +50,9 @@ class Server:
         for name in ("WORKBENCH_HEADLESS", "WORKBENCH_RUN_FOLDER", "JUPYTER_TOKEN"):
             env.pop(name, None)
         told = [f"--port={self.port}", "--ip=127.0.0.1", "--no-browser", "--allow-root", "--ServerApp.port_retries=0",
-                f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={self.root}", "--expose-app-in-browser"]
+                f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={self.root}", "--expose-app-in-browser",
+                # should these tests be killed, it ends by itself
+                "--ServerApp.shutdown_no_activity_timeout=300", "--MappingKernelManager.cull_idle_timeout=300"]
         self.log = open(home / "server.log", "wb")  # noqa: SIM115 - as long as the server
         self.process = subprocess.Popen([python, "-m", "jupyterlab", *told], env=env, stdout=self.log, stderr=self.log,
                                         start_new_session=True)  # fmt: skip

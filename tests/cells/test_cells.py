@@ -48,7 +48,7 @@ def test_distil_goes_on_from_its_folder(ring, student):
 
 def test_losses_are_the_recorded_ones(student, folder):
     lines = w.losses(student)["consistency"]
-    averages = [f"student.average{i}: gap to the weights" for i in ("", "1")]
+    averages = [f"student.average{i}: gap" for i in ("", "1")]
     assert [*lines] == ["student: consistency", "student: gradient norm", *averages]
     assert [step for step, _ in lines["student: consistency"]] == [*range(1, 41)]
     assert names(folder) == ["01-consistency-losses.png"]

@@ -39,7 +39,7 @@ def measured(event: dict[str, Any]) -> dict[str, float | None]:
         found |= {f"{owner(update)}: {part}": value for part, value in parts.items()}
         if update["trains"]:
             found[f"{owner(update)}: gradient norm"] = update["grad_norm"]
-    return found | {f"{name}: gap to the weights": gap for name, gap in event.get("gaps", {}).items()}
+    return found | {f"{name}: gap": gap for name, gap in event.get("gaps", {}).items()}
 
 
 def owner(update: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ from workbench.record.tail import STALE, Tail, standing
 from workbench.train.checkpoint import checkpoints
 
 INTERVAL = 0.1  # seconds between two looks; ten times that once every run has ended
+FEW = 6  # fields that one run's panel shows unasked
 Runs = Model | Path | str | Sequence[Model | Path | str]
 
 
@@ -128,8 +129,10 @@ class Watch:
     def panel_of(self, run: Followed) -> Any:
         from widgets.panel import Panel
 
-        panel = Panel(name=run.name, folder=str(run.folder), stale_after=STALE, fields=run.fields(),
-                      folded=len(self.runs) > 1, **run.facts())
+        fields = run.fields()
+        folded = len(self.runs) > 1 or len(fields) > FEW  # long forms would push the charts out of sight
+        panel = Panel(name=run.name, folder=str(run.folder), stale_after=STALE, fields=fields, folded=folded,
+                      **run.facts())
         panel.on_event(lambda event: self.heard(run, event))
         return panel
 
@@ -143,9 +146,8 @@ class Watch:
 
     def stills(self) -> Any:
         """The charts as they stand: what the notebook keeps."""
-        run = self.runs[0]
-        figure = drawn(run.name, series(read_events(run.folder, "step")))
-        return still(png(figure), figure, f"{run.name} losses")
+        figure = drawn({run.name: series(read_events(run.folder, "step")) for run in self.runs})
+        return still(png(figure), figure, "losses")
 
     def heard(self, run: Followed, event: dict[str, Any]) -> None:
         """What a button or a field asks for, as a command to whoever trains the run; returns at once."""
@@ -198,7 +200,7 @@ class Watch:
             self.panels.append(self.panel_of(new))
             for run, panel in zip(self.runs, self.panels, strict=True):
                 run.begin()  # the dashboard begins anew
-                panel.update(folded=True)  # several forms would push the charts out of sight
+                panel.update(folded=True)
             self.dashboard.show(title="", runs=[self.about(run) for run in self.runs], rows=[])
             self.box.children = (*self.panels, self.dashboard)
 
