@@ -53,7 +53,7 @@ def test_losses_are_the_recorded_ones(student, folder):
     assert [step for step, _ in lines["student: consistency"]] == [*range(1, 41)]
     assert names(folder) == ["01-consistency-losses.png"]
     kept = json.loads((folder / "01-consistency-losses.json").read_text())
-    assert kept["student: consistency"][0][1] == lines["student: consistency"][0][1]
+    assert kept["consistency"]["student: consistency"][0][1] == lines["student: consistency"][0][1]
 
 
 def test_series_and_running_mean():
