@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Sequence
@@ -119,6 +120,7 @@ class Watch:
         self.panels = [self.panel_of(run) for run in self.runs]
         self.box = VBox([*self.panels, self.dashboard])
         self.handle: Any = None
+        self.over = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True, name="watch")
 
     def about(self, run: Followed) -> dict[str, Any]:
@@ -143,6 +145,12 @@ class Watch:
         alive(self.box)
         self.handle = display(self.stills(), display_id=True)
         self.thread.start()
+        atexit.register(self.leave)
+
+    def leave(self) -> None:
+        """The kernel goes: a message that is sent while it does would arrive torn."""
+        self.over.set()
+        self.thread.join(2)
 
     def stills(self) -> Any:
         """The charts as they stand: what the notebook keeps."""
@@ -232,10 +240,10 @@ class Watch:
             run.said |= news
 
     def _follow(self) -> None:
-        while True:
-            over = all(run.status in ENDED or run.status == "lost" for run in self.runs)
-            time.sleep(10 * INTERVAL if over else INTERVAL)
+        ended = False
+        while not self.over.wait(10 * INTERVAL if ended else INTERVAL):
             self.look()
-            if not over and all(run.status in ENDED for run in self.runs):
+            before, ended = ended, all(run.status in ENDED or run.status == "lost" for run in self.runs)
+            if ended and not before and all(run.status in ENDED for run in self.runs):
                 with suppress(Exception):
                     self.handle.update(self.stills())
