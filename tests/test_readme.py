@@ -24,7 +24,7 @@ def block(name: str) -> list[str]:
 
 def test_both_commands_are_whole():
     quickstart, test = block("quickstart"), block("test")
-    assert quickstart[-1] == "workbench run quickstart" and test[-1] == "python -m pytest"
+    assert quickstart[-1] == "workbench run quickstart" and test[-1] == "python -m pytest -n 2 --dist loadfile"
     assert quickstart[:2] == test[:2] and quickstart[0].startswith("python3 -m venv")
     assert (quickstart[2], test[2]) == ("pip install -e .", 'pip install -e ".[test]"')
 

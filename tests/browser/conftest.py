@@ -1,27 +1,22 @@
 """One JupyterLab for all of these tests, and pages in a real Chromium; without a browser they are skipped, aloud."""
 
-import os
-import shutil
 import subprocess
 import sys
 
 import pytest
 
 from tests.browser.lab import Book, Server
+from tests.chromium import running
 
-CHROMIUM = os.environ.get("WORKBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+# What Lab says of a message that ipykernel sends in part while its process ends ("zmq gc socket requested during
+# shutdown" in the server's log); kernels are ended and restarted in these tests.
+TORN = "Kernel message validation error"
 
 
 @pytest.fixture(scope="package")
 def chromium():
-    """A running browser; it ends with this package, for Playwright runs once in a process and others want it too."""
-    if CHROMIUM is None:
-        pytest.skip("NO CHROMIUM: install Debian's `chromium`, or name one in WORKBENCH_CHROMIUM; Lab is NOT tested")
-    api = pytest.importorskip("playwright.sync_api", reason="NO PLAYWRIGHT: pip install playwright; Lab is NOT tested")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+    with running() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +34,7 @@ def page(chromium):
     page.on("pageerror", lambda error: wrong.append(str(error)))
     yield page
     context.close()
-    assert wrong == []
+    assert [one for one in wrong if TORN not in one] == []
 
 
 @pytest.fixture

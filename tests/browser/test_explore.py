@@ -140,8 +140,6 @@ def test_the_picture_is_brought_up_to_date_when_training_ends(book, kernel):
     assert not book.page.get_by_text("Error displaying widget").first.is_visible()
 
 
-@pytest.mark.xfail(strict=True, reason="record/control.py does not describe a single step while paused: "
-                                       "the panel goes on saying 'asked' and the step before")
 def test_the_panel_counts_single_steps(book):
     book = book("counted")
     run = trained(book)
@@ -150,18 +148,6 @@ def test_the_panel_counts_single_steps(book):
     run.press("step")
     until(lambda: f"step {held + 1:,}" in run.said(), 5, "the panel's one step more")
     assert "asked" not in run.said()
-
-
-def test_buttons_work_while_a_cell_waits(book):
-    """With ipykernel 7 the page's words come over a subshell; with 6 they wait until the cell ends."""
-    book = book("waited")
-    run = trained(book)
-    book.page.evaluate("() => null")
-    book.start(16)
-    until(lambda: book.page.evaluate(f"{NOTEBOOK}.content.widgets[16].model.executionState") != "idle", 10, "the cell")
-    time.sleep(0.5)
-    run.press("stop")
-    run.becomes("stopped", 10)
 
 
 def test_a_folder_that_goes_away_is_told_and_what_was_seen_stays(book):

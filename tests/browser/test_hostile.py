@@ -66,7 +66,7 @@ def test_in_lab_every_string_stays_text(book):
 
 def test_in_lab_a_hostile_folder_is_watched(book):
     book = book("hostile-folders", [WATCHED], mode="doc")
-    assert book.run(0)["text"].strip() == "8"
+    assert book.run(0)["text"].split()[-1] == "8"  # matplotlib may warn that such names leave no room
     until(lambda: book.page.locator(".wb-panel").count() == 8, 20, "the panels")
     until(lambda: "__pwned = 1" in book.page.locator(".wb-panel").first.inner_text(), 10, "its error")
     assert book.page.evaluate(HARM) == HARMLESS and book.dialogs == []

@@ -13,9 +13,9 @@ import nbformat
 import pytest
 from PIL import Image
 
+from tests.chromium import running
 from workbench.jobs import notebook as job
 
-CHROMIUM = os.environ.get("WORKBENCH_CHROMIUM") or shutil.which("chromium")
 MOST = 3_000_000  # bytes of an executed notebook
 TINY = {
     "explore": {"steps": 30, "batch_size": 64, "teacher_steps": 4, "milestones": 2, "samples": 128},
@@ -60,14 +60,8 @@ def test_the_executed_notebook_holds_every_picture_and_no_widget(ran, name):
 
 @pytest.fixture(scope="module")
 def chromium():
-    if CHROMIUM is None:
-        pytest.skip("NO CHROMIUM: install Debian's `chromium`; the reports are NOT looked at")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+    with running() as browser:
         yield browser
-        browser.close()
 
 
 INK = """canvas => { const pen = canvas.getContext("2d"), { width, height } = canvas, seen = new Set();

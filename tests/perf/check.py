@@ -48,7 +48,7 @@ def apart(net: str, method: str, steps: int = 20, batch_size: int = 64) -> float
 
 def unlike(net: str, method: str, folder: Path, steps: int = 30, batch_size: int = 64,
            by: Callable[[Any], Iterator[Any]] = recorded) -> list[str]:
-    """Names of the tensors (weights, averages, moments) that ``steps`` steps watched ``by`` something leave unlike plain ones."""
+    """Names of the tensors (weights, averages, moments) that ``steps`` steps under ``by`` leave unlike plain ones."""
     plain, watched = run_of(net, method, batch_size), run_of(net, method, batch_size, folder)
     for stepping in (train(plain), by(watched)):
         for _ in range(steps):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import io
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 
 from PIL import Image
 
+from tests.chromium import running
 from widgets.dashboard import Dashboard
 from widgets.view import standalone
 from workbench import cells as w
@@ -34,13 +34,7 @@ STEPS, BATCH, SEED = 4000, 256, 0
 @contextmanager
 def browser(width: int, height: int) -> Iterator[Callable[[str], Any]]:
     """``show(html)`` opens a page of its own in Chromium and returns it."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = os.environ.get("WORKBENCH_CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        raise SystemExit("no chromium: install Debian's `chromium`, or name one in WORKBENCH_CHROMIUM")
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
-        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+    with running() as found, tempfile.TemporaryDirectory() as folder:
 
         def show(content: str) -> Any:
             path = Path(folder) / "view.html"
@@ -52,7 +46,6 @@ def browser(width: int, height: int) -> Iterator[Callable[[str], Any]]:
             return page
 
         yield show
-        found.close()
 
 
 def shot(page: Any, height: int) -> Image.Image:

@@ -1,27 +1,17 @@
 """A real Chromium for the views: each in a page of its own, with a model that keeps what the page says."""
 
 import json
-import os
-import shutil
 
 import pytest
 
+from tests.chromium import running
 from widgets.view import pack, source, style
 
-CHROMIUM = os.environ.get("WORKBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium():
-    """A running browser; without one these tests are skipped, and say so."""
-    if CHROMIUM is None:
-        pytest.skip("NO CHROMIUM: install Debian's `chromium`, or name one in WORKBENCH_CHROMIUM; views are NOT tested")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+    with running() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -47,12 +37,14 @@ def mount(page):
     ``tell(kind, data)`` (returned) sends it another message as the kernel would."""
 
     def shown(module: str, data: dict, dark: bool = False):
-        body = f"<style>{style(module)} body {{ {DARK if dark else ''} background: var(--jp-layout-color0, #fff) }}</style>"
+        look = f"{DARK if dark else ''} background: var(--jp-layout-color0, #fff)"
+        body = f"<style>{style(module)} body {{ {look} }}</style>"
         page.set_content(f'<!doctype html><meta charset="utf-8">{body}<div id="view"></div>')
         page.add_script_tag(type="module", content=source(module) + """
             const ears = []; window.said = [];
             const model = { on: (_, ear) => ears.push(ear), off: (_, ear) => ears.splice(ears.indexOf(ear), 1),
-              get: () => undefined, set: () => {}, save_changes: () => {}, send: (content) => window.said.push(content) };
+              get: () => undefined, set: () => {}, save_changes: () => {},
+              send: (content) => window.said.push(content) };
             window.tellView = (content, texts) => { const buffers = texts.map((text) =>
               Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
               ears.forEach((ear) => ear(content, buffers.map((one) => new DataView(one)))); };
@@ -67,7 +59,8 @@ def mount(page):
             number, buffers = number + 1, []
             content = {"kind": kind, "number": number, "data": pack(data, buffers)}
             texts = [base64.b64encode(one).decode() for one in buffers]
-            page.evaluate("([content, texts]) => window.tellView(content, texts)", [json.loads(json.dumps(content)), texts])
+            message = [json.loads(json.dumps(content)), texts]
+            page.evaluate("([content, texts]) => window.tellView(content, texts)", message)
 
         tell("show", data)
         page.wait_for_function("window.said.some((one) => one.kind === 'seen')")

@@ -14,7 +14,7 @@ from workbench.cells.model import Model, colours, listed
 from workbench.cells.show import live_page, panel
 from workbench.cells.style import DATA, STUDENT, bare, canvas, drawing, even, number, side_title
 from workbench.cells.trajectories import moments_data, player_data
-from workbench.train.checkpoint import checkpoints, read
+from workbench.train.checkpoint import BrokenCheckpoint, checkpoints, read
 from workbench.types import Frame
 
 COLUMNS = 9  # steps shown of a long walk; all of a short one
@@ -62,7 +62,10 @@ def growth(
     noise, cond = bench.start(count(bench), seed)
     found = {}
     for path in checkpoints(run.folder):
-        state, tensors = read(path)
+        try:
+            state, tensors = read(path)
+        except BrokenCheckpoint:  # a run that still trains has dropped it meanwhile
+            continue
         found[state["step"]] = as_at(student, tensors).frames(noise, cond, num_inference_steps, seed)
     moments = [(step, [student], {student.name: frames}) for step, frames in found.items()]
     ends = {f"step {step}": (frames[-1].x_t, STUDENT) for step, frames in found.items()}

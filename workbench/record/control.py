@@ -82,6 +82,8 @@ class Orders:
 
     def obey(self) -> bool:
         """Carry out what was asked for, waiting while paused; False once the run shall end. ``stop`` is asked too."""
+        if self.paused:  # a single step was made
+            self.store.describe(status="paused", step=self.run.step)
         allowed = self.once()
         while self.paused and not allowed and not self.ended:
             time.sleep(EVERY)

@@ -29,10 +29,10 @@ class ConsistencyDistillation:
     process: Process = Edm()
     solver: Solver = Heun()
     grid: Count = 18  # N of the paper
-    distance: Distance = "square"
+    distance: Distance = "square"  # between the student's answer and the target's
     average: Average = 0.95  # mu: decay of the target network
     ema: Average = 0.999  # decay of the network that is sampled
-    lr: Positive = 1e-3
+    lr: Positive = 1e-3  # at its highest: a short rise, then a cosine
     form = "x0"
 
     def updates(self):
