@@ -96,7 +96,7 @@ class Player(View):
       noise over signal, falling, the last may be 0; t (N+1,) the process's own time; evaluations (N+1,) of the network
       so far; states (N+1, S, 2) or (N+1, S, H, W, C) with C 1 or 3, data units, noisy ones rescaled to the data's
       variance; x0 (optional) of the same shape, what the network takes for the clean sample; velocity (N+1, G, 2)
-      (optional), data units per unit of t, on grid. N is each model's own; S is one for all.
+      (optional), data units: how far each step moves what stands on grid. N is each model's own; S is one for all.
     - density (points): {"x": (nx,), "y": (ny,), "value": (ny, nx)}; grid (points): (G, 2); labels: S strings.
 
     Kept: the first 20,000 points or 512 images, 240 steps and 64 moments; a note says what was left out.

@@ -39,7 +39,7 @@ function legend(view, sample, fastest) {
   const dots = { state: "● state x_t", x0: "○ x0 prediction", both: "● state x_t, ○ x0 prediction" };
   if (!view.tiles) said.push(dots[view.shown]);
   if (view.density && view.levels) said.push("grey lines: known density");
-  if (view.velocity && fastest) said.push(`longest arrow: ${short(fastest)} data units per unit of t`);
+  if (view.velocity && fastest) said.push(`longest arrow: ${short(fastest)} data units in this step`);
   if (sample === null) return [...said, "point at a sample to follow it; click keeps it"].join(" · ");
   const label = labels ? ` (${labels[sample]})` : "";
   const kept = clock.pinned ? ", kept: Escape lets go" : "";
