@@ -33,6 +33,13 @@ def test_it_runs_whole_and_shows_everything(tmp_path):
         assert json.loads((folder / student / "run.json").read_text())["status"] == "finished"
 
 
+def test_it_runs_on_its_own_bench(tmp_path):
+    """With the digits' teacher, from the cache or trained now: students there admit other numbers of steps."""
+    few = {"steps": 4, "batch_size": 16, "teacher_steps": 3, "samples": 32}
+    status, folder = job.run("quickstart", given=few, seed=3, out=tmp_path / "run")
+    assert status == "succeeded", json.loads((folder / "run.json").read_text())["error"]
+
+
 def test_the_first_picture_comes_within_a_minute(tmp_path):
     started = time.monotonic()
     process = subprocess.Popen([sys.executable, "-m", "workbench", "run", "quickstart", "--out", str(tmp_path / "run")],
