@@ -94,7 +94,8 @@ def test_a_fork_runs_beside_it_and_a_reload_and_a_restart_lose_nothing(book):
     again = Training(book, run.folder)
     again.panel, again.board = book.page.locator(".wb-panel").last, book.page.locator(".wb-dashboard").last
     again.becomes("stopped")
-    assert f"step {run.state['step']:,} of 100,000" in again.said() and again.rows() >= len(run.events("step")) - 1
+    until(lambda: again.rows() >= len(run.events("step")) - 1, 20, "every reading of the old run")
+    assert f"step {run.state['step']:,} of 100,000" in again.said()
 
 
 @pytest.mark.parametrize("kernel", ["installed", "6.31"], indirect=True)
