@@ -20,20 +20,29 @@ function unpack(value, buffers) {
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, unpack(one, buffers)]));
 }
 
+// Say something to Python; where its kernel is gone nobody hears it, and the view stays as it is.
+function reach(model, content) {
+  try {
+    model.send(content);
+  } catch (error) {
+    console.warn("the kernel does not answer", error);
+  }
+}
+
 // take(kind, data) for every message, acknowledged once drawn; returns what ends the talk.
 function connect(model, take) {
   const heard = (content, buffers) => {
     if (content.kind !== "show" && content.kind !== "append") return;
     take(content.kind, unpack(content.data, buffers || []));
-    requestAnimationFrame(() => model.send({ kind: "seen", number: content.number }));
+    requestAnimationFrame(() => reach(model, { kind: "seen", number: content.number }));
   };
   model.on("msg:custom", heard);
-  model.send({ kind: "ready" });
+  reach(model, { kind: "ready" });
   return () => model.off("msg:custom", heard);
 }
 
 function tell(model, data) {
-  model.send({ kind: "event", data });
+  reach(model, { kind: "event", data });
 }
 
 // The same view in a page of its own: the data stand in the page, and nobody listens.
