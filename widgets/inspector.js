@@ -210,20 +210,10 @@ function render({ model, el }) {
     else Object.assign(view, { data, row: 0, column: nearest([...data.columns], clock.sigma) });
     layout(view);
   });
-  const watcher = new ResizeObserver(() => {
-    const grown = root.clientWidth - view.width;
-    if (grown >= 0 && grown <= 20) return; // a scroll bar that comes and goes with the view's height must not ring
-    view.width = root.clientWidth;
-    layout(view);
-  });
-  watcher.observe(root);
-  clock.ears.add(view.ear);
-  const unthemed = themed(view.layout);
+  const unwatched = attend(view, root);
   return () => {
     cancelAnimationFrame(view.frame);
-    watcher.disconnect();
-    clock.ears.delete(view.ear);
-    unthemed();
+    unwatched();
     end();
   };
 }

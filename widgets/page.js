@@ -147,3 +147,22 @@ function lasting(seconds) {
   if (whole < 86400) return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`;
   return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
 }
+
+// Keep a view in step with the page: lay out anew as its width or the theme changes, hear the clock; returns what ends it.
+function attend(view, root) {
+  const watcher = new ResizeObserver(() => {
+    const grown = root.clientWidth - view.width;
+    if (grown >= 0 && grown <= 20) return; // a scroll bar that comes and goes with the view's height must not ring
+    view.width = root.clientWidth;
+    view.layout();
+  });
+  watcher.observe(root);
+  clock.ears.add(view.ear);
+  const unthemed = themed(view.layout);
+  return () => {
+    watcher.disconnect();
+    clock.ears.delete(view.ear);
+    unthemed();
+  };
+}
+

@@ -14,7 +14,6 @@ from torch import nn
 
 from workbench import benches
 from workbench.benches.bench import Generated
-from workbench.noise import Process
 from workbench.randomness import Key
 from workbench.solvers import Sampler, walk
 from workbench.teachers.guidance import Guided
@@ -50,16 +49,16 @@ def guidable(teacher: nn.Module, method: Any) -> nn.Module:
 
 
 def generate(bench: Any, net: Run | nn.Module, sampler: Sampler | None = None, *,
-             process: Process | None = None, num_inference_steps: int | None = None, n: int | None = None,
-             seed: int = 0, guidance_scale: float | None = None) -> Generated:
+             num_inference_steps: int | None = None, n: int | None = None, seed: int = 0,
+             guidance_scale: float | None = None) -> Generated:
     """``n`` samples of a run's student (or of any net that declares its process) from the bench's start noise.
 
-    A run samples in its method's process by its method's sampler, a net in ``process``, by default its own; a student
-    that takes guidance as an input is asked for ``guidance_scale``, by default its method's.
+    A run samples in its method's process by its method's sampler; a student that takes guidance as an input is asked
+    for ``guidance_scale``, by default its method's.
     """
     method = net.method if isinstance(net, Run) else None
     student = net.student() if isinstance(net, Run) else net
-    process = process or getattr(method, "process", None) or student.process
+    process = getattr(method, "process", None) or student.process
     sampler = sampler or method.sampler()
     if guidance_scale is None and getattr(method, "guided", False):
         guidance_scale = method.guidance_scale

@@ -83,7 +83,12 @@ def wait(student: Model) -> Model:
 def resumed(folder: Path) -> Live:
     """``resume`` without a word or a panel, in a thread."""
     model, said = from_folder(folder)
-    return Live(model.trained, said, every=min(OFTEN, max(1, model.trained.steps // 200))).start()
+    return Live(model.trained, said, every=min(OFTEN, rhythm(model.trained))).start()
+
+
+def rhythm(run: Run) -> int:
+    """Steps between two readings: some 200 over a whole training."""
+    return max(1, run.steps // 200)
 
 
 def from_folder(folder: Path | str) -> tuple[Model, dict[str, Any]]:
@@ -103,7 +108,7 @@ def trained(model: Model, said: dict[str, Any], live: bool, milestones: int) -> 
     """Train to the end, in a thread where it is ``live``, and show how it goes."""
     run = model.trained
     kept = max(1, run.steps // milestones) if milestones else None
-    options = {"every": max(1, run.steps // 200), "milestone": kept}
+    options = {"every": rhythm(run), "milestone": kept}
     if live and live_page():
         options["every"] = min(options["every"], OFTEN)
         model = replace(model, live=Live(run, said, **options).start().begun())

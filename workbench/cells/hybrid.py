@@ -1,4 +1,4 @@
-"""Hybrid sampling: one model begins, another goes on from the same noise level (2503.10637, sec. 5).
+"""Hybrid sampling: one model begins, another goes on from the same noise level (arXiv 2503.10637).
 
 The first steps of a walk decide the composition: a teacher that takes them gives a student back its diversity.
 """
