@@ -32,6 +32,7 @@ from widgets.view import View
 MARKS = ("checkpoint", "change", "fork", "act", "stopped", "resumed")
 STATUSES = ("running", "paused", "stopped", "finished", "diverged", "failed", "lost")
 ROLES = ("teacher", "student", "average", "critic", "data")
+NUMBERS = (float, int, Real, np.number)
 MOST = 4000  # points of one series of one run that a page is sent: half of them as recorded, half lowest and highest
 READINGS, FLAGS = 200, 500  # readings by time bin of one owner, and marks, that are kept
 
@@ -188,7 +189,7 @@ def values_of(row: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
 
 def check_readings(row: Mapping[str, Any]) -> None:
     for name, value in values_of(row):
-        if value is not None and not isinstance(value, float | int | Real | np.number):
+        if value is not None and not isinstance(value, NUMBERS):
             raise ValueError(f"step {row['step']}: {name!r} is a {type(value).__name__}; pass float(value) or None")
     for owner, one in (row.get("bins") or {}).items():
         if not {"t", "error"} <= one.keys() or np.shape(one["t"]) != np.shape(one["error"]) or not np.size(one["t"]):
@@ -197,7 +198,7 @@ def check_readings(row: Mapping[str, Any]) -> None:
 
 def finite(row: Mapping[str, Any], name: str) -> float:
     value = row.get(name)
-    if not isinstance(value, float | int | Real | np.number) or not isfinite(float(value)):
+    if not isinstance(value, NUMBERS) or not isfinite(float(value)):
         raise ValueError(f"row {short(row)}: {name} must be a finite number, it is {value!r}")
     return float(value)
 

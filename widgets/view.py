@@ -22,6 +22,8 @@ import anywidget
 import numpy as np
 
 HERE = Path(__file__).parent
+PLAIN, REAL = (str, int), (float, np.floating)  # made once: ``pack`` runs for every row
+MAPPING = (dict, Mapping)  # dict first: an abstract class answers slowly
 PATIENCE = 2.0  # seconds after which a message that was not acknowledged is taken for lost (no page is open)
 
 
@@ -31,11 +33,11 @@ def pack(value: Any, buffers: list[bytes]) -> Any:
     float64 goes as float32 unless it is one-dimensional (steps and times keep their digits). NaN and infinities inside
     arrays travel as they are; bare ones become None.
     """
-    if value is None or isinstance(value, str | int):
+    if value is None or isinstance(value, PLAIN):
         return value
-    if isinstance(value, float | np.floating):
+    if isinstance(value, REAL):
         return float(value) if isfinite(value) else None
-    if isinstance(value, dict | Mapping):  # dict first: an abstract class answers slowly, and this runs for every row
+    if isinstance(value, MAPPING):
         return {str(key): pack(one, buffers) for key, one in value.items()}
     if isinstance(value, np.ndarray):
         array = value.astype(np.float32) if value.dtype == np.float64 and value.ndim > 1 else value
