@@ -77,26 +77,26 @@ def test_no_permission_says_what_to_do(call, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_says_what_to_do(call, monkeypatch):
-    from workbench.jobs import notebook
+    from workbench.jobs import work
 
     def full(path, content):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(notebook, "write_json", full)
+    monkeypatch.setattr(work, "write_json", full)
     code, _, err = call("run", "quickstart", "--out", "run")
     assert code == 1 and "the disk is full" in err
 
 
 def test_runs_are_listed_and_torn_ones_left_out(call, tmp_path):
     for name, text in (("torn", '{"status": '), ("foreign", "[]"), ("one", json.dumps(
-            {"status": "succeeded", "started": "2026-01-02T03:04:05+00:00", "seconds": 12.3, "error": None}))):
+            {"format": 1, "status": "succeeded", "started": "2026-01-02T03:04:05+00:00", "seconds": 12.3}))):
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "run.json").write_text(text)
     code, out, _ = call("runs")
     assert code == 0 and out.split() == ["succeeded", "2026-01-02T03:04:05", "12", "s", os.path.join("runs", "one")]
     (tmp_path / "runs" / "training").mkdir()
     (tmp_path / "runs" / "training" / "run.json").write_text(json.dumps(
-        {"status": "running", "started": 1767323100.5, "pid": None, "host": platform.node()}))
+        {"format": 1, "status": "running", "started": 1767323100.5, "pid": None, "host": platform.node()}))
     training = call("runs")[1].splitlines()[1]
     assert training.split() == ["killed", "2026-01-02T03:05:00", os.path.join("runs", "training")]
     shutil.rmtree(tmp_path / "runs" / "training")

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     "files", "naming", "randomness", "types", "noise", "solvers", "nets", "teachers", "students", "methods", "passes",
-    "train", "record", "metrics", "benches", "papers", "export", "cells", "jobs", "cli", "__main__",
+    "train", "record", "metrics", "benches", "papers", "export", "cells", "jobs", "run", "cli", "__main__",
 )
 GROUND = {"files", "naming", "randomness", "types"}
 FOREIGN = {"diffusers", "transformers"}

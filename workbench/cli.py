@@ -26,16 +26,19 @@ def commands() -> None:
 @click.option("-f", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Parameters from a YAML file.")
 @click.option("--seed", type=click.IntRange(min=0), help="The notebook's parameter `seed`.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run [runs/<time>-<notebook>-<id>].")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run [runs/<time>-<notebook>-<id>]; one "
+              "that holds the same run, cut off, is gone on with.")
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds a cell may take [no limit].")
 def run(notebook: str, typed: tuple[str, ...], file: Path | None, seed: int | None, out: Path | None,
-        cell_timeout: float | None) -> None:
-    """Run a notebook (`quickstart`, or a path) and keep its executed copy, HTML and figures in a folder."""
-    from workbench.jobs import notebook as job
+        **how: Any) -> None:
+    """Run a notebook (`quickstart`, or a path) and keep its executed copy, HTML and figures in a folder.
 
-    pairs = dict(split(pair) for pair in typed)
-    status, folder = job.run(notebook, given=from_yaml(file), typed=pairs, seed=seed, out=out,
-                             cell_timeout=cell_timeout)
+    NOTEBOOK may be a run's folder: a run that was cut off goes on from its checkpoints.
+    """
+    from workbench.jobs.start import start
+
+    status, folder = start(notebook, given=from_yaml(file), typed=dict(split(pair) for pair in typed), seed=seed,
+                           out=out, **how)
     print(f"{status}: {folder}")
     sys.exit({"succeeded": 0, "killed": 130}.get(status, 1))
 

@@ -10,9 +10,10 @@ import time
 import nbformat
 import pytest
 
-from workbench.jobs import notebook as job
 from workbench.jobs.folder import listing, read
+from workbench.jobs.notebook import find
 from workbench.jobs.parameters import BadParameter
+from workbench.jobs.start import start
 
 WORK = """import os, sys
 print(steps, rate, name, seed, os.environ['WORKBENCH_HEADLESS'])
@@ -21,19 +22,20 @@ WRITE = "open(os.path.join(os.environ['WORKBENCH_RUN_FOLDER'], 'figure.txt'), 'w
 
 
 def statuses(path) -> list[str]:
-    return [cell.metadata.papermill["status"] for cell in nbformat.read(path, as_version=4).cells]
+    return [cell.metadata.get("papermill", {}).get("status") for cell in nbformat.read(path, as_version=4).cells]
 
 
 def test_a_run_leaves_its_whole_record(notebook, tmp_path, capfd):
     hostile = "<script>alert(1)</script>'\"\n"
     source = notebook(WORK, WRITE, "from IPython.display import HTML\nHTML('<script>alert(2)</script><b>bold</b>')")
-    status, folder = job.run(str(source), given={"name": hostile}, typed={"steps": "5"}, seed=7, out=tmp_path / "run")
+    status, folder = start(str(source), given={"name": hostile}, typed={"steps": "5"}, seed=7, out=tmp_path / "run")
     assert (status, folder) == ("succeeded", tmp_path / "run")
     record = read(folder)
     assert record["parameters"] == {"steps": 5, "rate": 0.5, "name": hostile, "seed": 7}
     assert (record["given"], record["seed"], record["error"]) == (["name", "seed", "steps"], 7, None)
     assert record["ended"] > record["started"] and record["seconds"] > 0
-    assert {"python", "torch", "papermill"} <= record["versions"].keys()
+    assert {"python", "torch", "numpy"} <= record["versions"].keys()
+    assert any(line.startswith("papermill==") for line in record["lock"])
     assert (folder / "figure.txt").read_text() == "there"
     executed = nbformat.read(folder / "tiny.ipynb", as_version=4)
     assert executed.cells[3].outputs[0].text == f"5 0.5 {hostile} 7 1\n"
@@ -48,7 +50,7 @@ def test_a_run_leaves_its_whole_record(notebook, tmp_path, capfd):
 
 def test_a_cell_that_fails_fails_the_run(notebook, tmp_path):
     source = notebook("kept = 1", "raise ValueError('no such thing')", "late = 1")
-    status, folder = job.run(str(source), out=tmp_path / "run")
+    status, folder = start(str(source), out=tmp_path / "run")
     assert status == "failed" and read(folder)["error"] == "ValueError: no such thing"
     assert statuses(folder / "tiny.ipynb") == ["completed", "completed", "completed", "failed", "pending"]
     assert "no such thing" in (folder / "tiny.html").read_text()
@@ -56,7 +58,7 @@ def test_a_cell_that_fails_fails_the_run(notebook, tmp_path):
 
 def test_a_dead_kernel_is_never_completed(notebook, tmp_path):
     source = notebook("print('kept')", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "late = 1")
-    status, folder = job.run(str(source), out=tmp_path / "run")
+    status, folder = start(str(source), out=tmp_path / "run")
     assert status == "failed" and "kernel died" in read(folder)["error"]
     assert statuses(folder / "tiny.ipynb") == ["completed", "completed", "completed", "failed", "pending"]
     assert "kept" in (folder / "tiny.html").read_text()
@@ -64,7 +66,7 @@ def test_a_dead_kernel_is_never_completed(notebook, tmp_path):
 
 def test_a_timeout_is_never_completed(notebook, tmp_path):
     source = notebook("import time; time.sleep(60)")
-    status, folder = job.run(str(source), out=tmp_path / "run", cell_timeout=1)
+    status, folder = start(str(source), out=tmp_path / "run", cell_timeout=1)
     assert status == "failed" and "time limit" in read(folder)["error"]
     assert statuses(folder / "tiny.ipynb") == ["completed", "completed", "failed"]
 
@@ -112,7 +114,7 @@ def test_a_killed_process_reads_as_killed(running):
 ])
 def test_bad_parameters_leave_nothing_behind(notebook, tmp_path, options, says):
     with pytest.raises(BadParameter, match=says):
-        job.run(str(notebook()), out=tmp_path / "run", **options)
+        start(str(notebook()), out=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
 
 
@@ -120,22 +122,22 @@ def test_a_folder_with_something_in_it_is_not_touched(notebook, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("mine")
     with pytest.raises(ValueError, match="not an empty folder"):
-        job.run(str(notebook()), out=tmp_path / "run")
+        start(str(notebook()), out=tmp_path / "run")
     assert os.listdir(tmp_path / "run") == ["mine.txt"]
 
 
 def test_notebooks_are_found_by_name_and_by_path(notebook):
-    assert job.find("quickstart").name == "quickstart.ipynb"
+    assert find("quickstart").name == "quickstart.ipynb"
     path = notebook()
-    assert job.find(str(path)) == path
+    assert find(str(path)) == path
     with pytest.raises(ValueError, match="did you mean 'quickstart'"):
-        job.find("quikstart")
+        find("quikstart")
 
 
 def test_a_file_that_is_no_notebook_is_refused(tmp_path):
     (tmp_path / "a.ipynb").write_text("[]")
     with pytest.raises(ValueError, match="not a notebook"):
-        job.run(str(tmp_path / "a.ipynb"))
+        start(str(tmp_path / "a.ipynb"))
 
 
 @pytest.mark.parametrize(("parameters", "says"), [
@@ -145,10 +147,10 @@ def test_a_file_that_is_no_notebook_is_refused(tmp_path):
 ])
 def test_unknown_names_are_refused_before_a_kernel_starts(notebook, tmp_path, parameters, says):
     with pytest.raises(ValueError, match=says):
-        job.run(str(notebook(parameters=parameters)), out=tmp_path / "run")
+        start(str(notebook(parameters=parameters)), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_seed_needs_a_parameter_seed(notebook):
     with pytest.raises(BadParameter, match="no parameter seed"):
-        job.run(str(notebook(parameters="steps = 1")), seed=1)
+        start(str(notebook(parameters="steps = 1")), seed=1)

@@ -57,7 +57,7 @@ def test_bad_values_are_named(typed, says):
 
 
 def test_a_value_that_is_not_a_number_is_outside_every_range():
-    with pytest.raises(BadParameter, match="must lie in"):
+    with pytest.raises(BadParameter, match="must be finite"):
         Parameter("rate", 0.5, float, low=0.0, high=1.0).check(float("nan"))
 
 

@@ -9,7 +9,7 @@ import time
 
 import nbformat
 
-from workbench.jobs import notebook as job
+from workbench.jobs.start import start
 
 FIRST_PICTURE = 60  # seconds, on two cores
 TINY = {"bench": "gmm2d", "steps": 12, "batch_size": 64, "teacher_steps": 4, "samples": 128}
@@ -18,7 +18,7 @@ PANELS = ("data", "teacher-samples", "consistency-distillation-losses", "dmd2-lo
 
 
 def test_it_runs_whole_and_shows_everything(tmp_path):
-    status, folder = job.run("quickstart", given=TINY, seed=3, out=tmp_path / "run")
+    status, folder = start("quickstart", given=TINY, seed=3, out=tmp_path / "run")
     assert status == "succeeded", json.loads((folder / "run.json").read_text())["error"]
     shown = sorted(path.name for path in (folder / "figures").glob("*.png"))
     assert len(shown) == len(PANELS) and all(one[3:-4].endswith(two) for one, two in zip(shown, PANELS, strict=True))
@@ -36,7 +36,7 @@ def test_it_runs_whole_and_shows_everything(tmp_path):
 def test_it_runs_on_its_own_bench(tmp_path):
     """With the digits' teacher, from the cache or trained now: students there admit other numbers of steps."""
     few = {"steps": 4, "batch_size": 16, "teacher_steps": 3, "samples": 32}
-    status, folder = job.run("quickstart", given=few, seed=3, out=tmp_path / "run")
+    status, folder = start("quickstart", given=few, seed=3, out=tmp_path / "run")
     assert status == "succeeded", json.loads((folder / "run.json").read_text())["error"]
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.chromium import running
-from workbench.jobs import notebook as job
+from workbench.jobs.start import start
 
 MOST = 3_000_000  # bytes of an executed notebook
 TINY = {
@@ -35,7 +35,7 @@ def ran(tmp_path_factory):
     def folder(name):
         if name not in folders:
             where = tmp_path_factory.mktemp(name) / "run"
-            status, folders[name] = job.run(name, given=TINY[name], seed=1, out=where)
+            status, folders[name] = start(name, given=TINY[name], seed=1, out=where)
             assert status == "succeeded", json.loads((where / "run.json").read_text())["error"]
         return folders[name]
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from workbench.jobs.folder import machine
+from workbench.jobs.provenance import machine
 
 NEEDED_GIB = 1.0  # free disk below which a run is likely to stop
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from jupyter_core.paths import jupyter_runtime_dir
@@ -21,7 +22,9 @@ from papermill.engines import Engine, NotebookExecutionManager
 from traitlets.config import Config
 
 from workbench.files import write_whole
+from workbench.jobs import folder as folders
 
+MOST = 1_000_000  # characters of text that a cell's output may keep; the rest is dropped, and it says so
 SOCKET_PATH = 60  # longest runtime folder that leaves room for a socket's file name (the system's limit is about 100)
 
 
@@ -30,10 +33,10 @@ class Interrupted(RuntimeError):
 
 
 class Record(NotebookExecutionManager):
-    """Keeps the executed notebook on disk in step with the run, and says on stderr where it is."""
+    """Keeps the executed notebook on disk in step with the run, and says in run.json and on stderr where it is."""
 
-    def __init__(self, nb, path: Path, autosave_seconds: int = 10) -> None:
-        self.path, self.began, self.heading = path, time.monotonic(), ""
+    def __init__(self, nb, path: Path, facts: dict[str, Any] | None = None, autosave_seconds: int = 10) -> None:
+        self.path, self.facts, self.began, self.heading = path, facts, time.monotonic(), ""
         super().__init__(nb, progress_bar=False, autosave_cell_every=autosave_seconds)
 
     def save(self, **kwargs) -> None:
@@ -50,6 +53,10 @@ class Record(NotebookExecutionManager):
             total = sum(one.cell_type == "code" for one in self.nb.cells)
             seconds = time.monotonic() - self.began
             print(f"[{seconds:6.1f} s] cell {number} of {total}: {self.heading}", file=sys.stderr, flush=True)
+            if self.facts is not None:
+                where = {"cell": number, "of": total, "heading": self.heading}
+                folders.write(self.path.parent, self.facts, progress=where)
+                folders.event(self.path.parent, "cell", number=number, of=total, heading=self.heading)
 
     def notebook_complete(self, **kwargs) -> None:
         """Close the times; cells that never ran stay pending (papermill would call them completed)."""
@@ -64,6 +71,7 @@ class Client(PapermillNotebookClient):
     """Executes the cells; the first signal interrupts the running cell, the second one the run."""
 
     asked = False
+    printed: tuple[int, int] = (-1, 0)  # (cell, characters of text it printed)
 
     def papermill_execute_cells(self) -> None:
         with self.listening():
@@ -80,6 +88,18 @@ class Client(PapermillNotebookClient):
                     self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
                 if self.asked:
                     raise Interrupted("interrupted; finished cells and checkpoints are kept")
+
+    def output(self, outs, msg, display_id, cell_index):
+        """Keep an output of a cell, of its printed text no more than MOST characters."""
+        if msg["msg_type"] == "stream":
+            said = msg["content"]["text"]
+            count = self.printed[1] if self.printed[0] == cell_index else 0
+            self.printed = cell_index, count + len(said)
+            if count > MOST:
+                return None
+            if count + len(said) > MOST:
+                msg["content"]["text"] = f"{said[: MOST - count]}\n[beyond {MOST:,} characters: dropped]\n"
+        return super().output(outs, msg, display_id, cell_index)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -104,24 +124,27 @@ class Client(PapermillNotebookClient):
 
 
 class WorkbenchEngine(Engine):
-    """Registered with papermill as ``workbench``; ``record_path`` is where the executed notebook is kept."""
+    """Registered with papermill as ``workbench``.
+
+    ``record_path`` is where the executed notebook is kept, ``record`` the content of the run.json beside it, if any.
+    """
 
     @classmethod
-    def execute_notebook(cls, nb, kernel_name, output_path=None, record_path=None, cell_timeout=None, start_timeout=60,
-                         stdout_file=None, stderr_file=None, **kwargs):
+    def execute_notebook(cls, nb, kernel_name, output_path=None, record_path=None, record=None, cell_timeout=None,
+                         start_timeout=60, stdout_file=None, stderr_file=None, **kwargs):
         path = record_path or output_path
         if path is None:
             raise ValueError("the workbench engine keeps the notebook while it runs: give an output path")
-        record = Record(nb, Path(path))
-        record.notebook_start()
-        client = Client(record, kernel_name=kernel_name, timeout=cell_timeout, startup_timeout=start_timeout,
+        manager = Record(nb, Path(path), record)
+        manager.notebook_start()
+        client = Client(manager, kernel_name=kernel_name, timeout=cell_timeout, startup_timeout=start_timeout,
                         store_widget_state=False, coalesce_streams=True, stdout_file=stdout_file,
                         stderr_file=stderr_file, config=transport())
         try:
             client.execute()
         finally:
-            record.notebook_complete()
-        return record.nb
+            manager.notebook_complete()
+        return manager.nb
 
 
 def transport() -> Config:

@@ -1,23 +1,25 @@
-"""The folder of a notebook's run: named, made at once, and read back. ``run.json`` is the truth; there is no index."""
+"""The folder of a notebook's run: named, laid out, read back, locked. ``run.json`` is the truth; there is no index."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
-import platform
 import secrets
 import socket
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from workbench.files import write_json
+from workbench.jobs.provenance import alive
 
-PACKAGES = ("distillation-workbench", "torch", "numpy", "scipy", "scikit-learn", "POT", "matplotlib", "papermill")
+FORMAT = 2
+STATUSES = ("queued", "running", "succeeded", "failed", "killed")
+
+
+class Taken(RuntimeError):
+    """Another process works in this folder."""
 
 
 def now() -> str:
@@ -35,50 +37,25 @@ def make(stem: str, out: Path | None) -> Path:
     return out
 
 
-def born(notebook: Path, digest: str, parameters: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The first content of run.json: what is to be run, with what, where, since when."""
-    me = psutil.Process()
-    return {
-        "format": 1, "status": "running", "notebook": notebook.name, "notebook_sha256": digest,
-        "parameters": parameters, "given": sorted(given), "seed": parameters.get("seed"),
-        "started": now(), "ended": None, "seconds": None, "error": None,
-        "versions": versions(), "commit": commit(), "machine": machine(),
-        "process": {"id": me.pid, "started": me.create_time(), "host": socket.gethostname()},
-    }
-
-
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def machine() -> dict[str, Any]:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"system": f"{platform.system()} {platform.machine()}", "cores": usable,
-            "threads": os.environ.get("OMP_NUM_THREADS"), "memory_gib": round(psutil.virtual_memory().total / 2**30, 1)}
-
-
-def commit() -> str | None:
-    """Commit of the checkout this package runs from, with ``+`` when files differ from it; None outside a checkout."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
+def load(folder: Path) -> dict[str, Any]:
+    """run.json as it stands; ValueError with a sentence when it is missing, torn, foreign or of a newer format."""
+    path = folder / "run.json"
     try:
-        asked = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-        found = subprocess.run(asked, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise ValueError(f"{folder} is not a run folder: it has no run.json that can be read") from None
+    except ValueError:
+        raise ValueError(f"{path} is torn or not JSON: restore it, or start the run anew") from None
+    if not isinstance(record, dict) or not isinstance(record.get("format"), int) or "status" not in record:
+        raise ValueError(f"{path} was not written by this package")
+    if record["format"] > FORMAT:
+        raise ValueError(f"{path} has format {record['format']}, this version reads up to {FORMAT}: update the package")
+    return record
 
 
 def read(folder: Path) -> dict[str, Any]:
     """run.json of a notebook's or a training's folder; ``running`` without a living process reads as ``killed``."""
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    record = load(folder)
     if isinstance(record["started"], float):
         record["started"] = datetime.fromtimestamp(record["started"], UTC).isoformat(timespec="milliseconds")
     process = record.get("process") or {"id": record.get("pid"), "host": record.get("host")}
@@ -87,30 +64,57 @@ def read(folder: Path) -> dict[str, Any]:
     return record
 
 
-def alive(process: dict[str, Any]) -> bool:
-    """Whether the process still runs; one that merely got its number again does not count where its start is known."""
-    if process["id"] is None:
-        return False
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process; Taken when another one does. The system lets go of it if this one is killed."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock")
     try:
-        born_at = psutil.Process(process["id"]).create_time()
-    except psutil.Error:
-        return False
-    return abs(born_at - process.get("started", born_at)) < 1
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Taken(f"{folder} is being run by another process: wait for it, or name another folder") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def close(folder: Path, record: dict[str, Any], status: str, error: str | None, seconds: float) -> None:
-    """Write the end of a run: its status, the sentence of its error, how long it took."""
-    record |= {"status": status, "error": error, "ended": now(), "seconds": round(seconds, 2)}
+def event(folder: Path, kind: str, **values: Any) -> None:
+    """Append a line to the folder's ``events.jsonl``, after dropping a torn one that a killed writer left."""
+    path = folder / "events.jsonl"
+    line = json.dumps({"kind": kind, "time": now(), **values}).encode() + b"\n"
+    with open(path, "ab+") as file:
+        if file.tell():
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(line)
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    """The whole lines of ``events.jsonl``."""
+    try:
+        lines = (folder / "events.jsonl").read_bytes().split(b"\n")[:-1]
+    except OSError:
+        return []
+    return [json.loads(line) for line in lines if line]
+
+
+def write(folder: Path, record: dict[str, Any], **facts: Any) -> None:
+    """Set facts of run.json and write it whole."""
+    record |= facts
     write_json(folder / "run.json", record)
 
 
 def listing(root: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """(folder, run.json) of every run under root, oldest first; a torn or foreign one is left out."""
+    """(folder, run.json) of every run under root and in its sweeps, oldest first; torn and foreign ones left out."""
     found = []
-    for path in root.glob("*/run.json"):
+    for path in [*root.glob("*/run.json"), *root.glob("*/jobs/*/run.json"), *root.glob("jobs/*/run.json")]:
         try:
             record = read(path.parent)
-            found.append((record["started"], path.parent, record))
+            found.append((record["started"] or record.get("laid") or "", path.parent, record))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return [(folder, record) for _, folder, record in sorted(found, key=lambda row: (row[0], str(row[1])))]

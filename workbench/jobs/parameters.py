@@ -40,6 +40,7 @@ class Parameter:
         """The value as this parameter takes it (an int is a float), or BadParameter."""
         if value is None and self.optional:
             return None
+        plain(self.name, value)
         if self.kind is float and type(value) is int:
             value = float(value)
         if self.kind is tuple and isinstance(value, list):
@@ -65,6 +66,28 @@ class Parameter:
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             value = text
         return self.check(value)
+
+
+def plain(name: str, value: Any) -> None:
+    """BadParameter where a value would not come back from JSON, or from the notebook's cell, as it is."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadParameter(f"parameter {name} must be finite, got {value!r}: leave it out, or use None for no limit")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise BadParameter(f"parameter {name} holds a number of more than 64 bits")
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise BadParameter(f"parameter {name} holds half a character (a lone surrogate): give whole Unicode text")
+    if isinstance(value, dict):
+        for key, one in value.items():
+            if not isinstance(key, str):
+                raise BadParameter(f"parameter {name}: keys of a mapping must be text, got {key!r}")
+            plain(name, key), plain(name, one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            if isinstance(one, tuple):
+                raise BadParameter(f"parameter {name}: write the inner {one!r} as a list")
+            plain(name, one)
+    elif not isinstance(value, str | int | float | None):
+        raise BadParameter(f"parameter {name} cannot hold a {type(value).__name__}: give text, number, list, mapping")
 
 
 def article(kind: type) -> str:
