@@ -62,7 +62,7 @@ def test_parameters_from_a_file(call, tmp_path):
     assert "is not YAML" in call("run", "quickstart", "-f", "torn.yaml")[2]
     (tmp_path / "unknown.yaml").write_text("sede: 3\n")
     assert "did you mean 'seed'" in call("run", "quickstart", "-f", "unknown.yaml")[2]
-    assert cli.from_yaml(None) == {}
+    assert cli.jobs.from_yaml(None) == {}
 
 
 def test_no_permission_says_what_to_do(call, tmp_path, monkeypatch):

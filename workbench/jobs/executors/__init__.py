@@ -44,7 +44,7 @@ class Executor(Protocol):
         ...
 
     def attach(self, folder: Path) -> Task | None:
-        """An attempt that an earlier, killed scheduler submitted and that still waits or runs; None if there is none."""
+        """The attempt that an earlier, killed scheduler submitted, if it still waits or runs."""
         ...
 
     def close(self) -> None:

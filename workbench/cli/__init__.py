@@ -1,0 +1,76 @@
+"""The command line: ``workbench run|papers|verify|compare|runs|lab|doctor``. Each imports what it needs when called."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import click
+
+from workbench import __version__
+from workbench.cli import jobs, papers
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="workbench")
+def commands() -> None:
+    """Distil models and watch every step of it."""
+
+
+for command in (jobs.run, jobs.runs, papers.papers, papers.verify, papers.compare):
+    commands.add_command(command)
+
+
+@commands.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def lab(options: tuple[str, ...]) -> None:
+    """Open JupyterLab on the notebooks. OPTIONS go to it as they are, such as `--no-browser` or `--port=8899`."""
+    from workbench.jobs.lab import command_line
+
+    sys.exit(subprocess.run(command_line(options)).returncode)
+
+
+@commands.command()
+def doctor() -> None:
+    """Show versions, threads, cache and disk, and say what is wrong."""
+    from workbench.jobs.doctor import report
+
+    lines, healthy = report()
+    print("\n".join(lines))
+    sys.exit(0 if healthy else 1)
+
+
+def main() -> None:
+    """Entry point: every expected failure is one sentence on stderr and a non-zero exit."""
+    try:
+        commands.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        fail("interrupted", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (ValueError, OSError, ImportError) as error:
+        if os.environ.get("WORKBENCH_TRACEBACK"):
+            raise
+        fail(f"error: {one_line(error)}", 2 if isinstance(error, ValueError) else 1)
+
+
+def one_line(error: BaseException) -> str:
+    """The error as a sentence; a full disk and a forbidden path say what to do."""
+    if isinstance(error, PermissionError):
+        return f"no permission to write {error.filename}: choose another folder with --out, or change its rights"
+    if isinstance(error, OSError) and error.errno == 28:
+        where = error.filename or "while writing"
+        return f"the disk is full ({where}): free some space and run again; what was finished is kept"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def fail(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(code)
