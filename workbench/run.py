@@ -13,7 +13,9 @@ GRACE = 5.0  # seconds from being left alone to giving up
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status 0 if and only if the job has succeeded; 2 for a folder that cannot be worked on."""
+    """Exit status 0 if and only if the job has succeeded; 2 for a folder that cannot be worked on, TAKEN for one that
+    another process works on."""
+    from workbench.jobs.executors import TAKEN
     from workbench.jobs.folder import Taken
     from workbench.jobs.work import work
 
@@ -25,7 +27,7 @@ def main(arguments: list[str]) -> int:
         status = work(Path(arguments[0]))
     except (ValueError, OSError, Taken) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return TAKEN if isinstance(error, Taken) else 2
     return {"succeeded": 0, "killed": 130}.get(status, 1)
 
 

@@ -103,10 +103,10 @@ def recipe(bench: Any, method: Any, **options: Any) -> dict[str, Any]:
     return {"bench": bench.name, "method": told(method), **options}
 
 
-def from_recipe(said: dict[str, Any], folder: Path | str | None = None) -> Run:
+def from_recipe(said: dict[str, Any], folder: Path | str | None = None, place: Place | None = None) -> Run:
     """The run that a recipe tells of, newly born; its checkpoint, if any, is restored by the session."""
     options = {k: v for k, v in said.items() if k not in ("bench", "method")}
-    return born(benches.load(said["bench"]), rebuilt(said["method"]), folder=folder, **options)
+    return born(benches.load(said["bench"]), rebuilt(said["method"]), folder=folder, place=place, **options)
 
 
 def told(value: Any) -> Any:

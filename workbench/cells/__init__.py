@@ -6,14 +6,17 @@ from workbench.cells.controls import controls
 from workbench.cells.diagnose import diagnose
 from workbench.cells.distil import distil, resume, wait
 from workbench.cells.hybrid import hybrid
+from workbench.cells.keep import keep
 from workbench.cells.lesson import lesson
 from workbench.cells.losses import losses
 from workbench.cells.solvers import orders, solvers
 from workbench.cells.straightness import straightness
+from workbench.cells.sweep import cost, effects, failures, sweep
 from workbench.cells.switches import switches
 from workbench.cells.targets import targets
 from workbench.cells.walk import growth, walk
 from workbench.cells.watch import watch
 
-__all__ = ["bench", "compare", "controls", "diagnose", "distil", "growth", "hybrid", "lesson", "losses", "orders",
-           "resume", "solvers", "straightness", "switches", "targets", "teacher", "wait", "walk", "watch"]  # fmt: skip
+__all__ = ["bench", "compare", "controls", "cost", "diagnose", "distil", "effects", "failures", "growth", "hybrid",
+           "keep", "lesson", "losses", "orders", "resume", "solvers", "straightness", "sweep",
+           "switches", "targets", "teacher", "wait", "walk", "watch"]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from workbench.cells.keep import keep
 from workbench.cells.model import Model, colours, listed
 from workbench.cells.show import Table, panel, tell
 from workbench.cells.style import DATA, canvas, drawing, number
@@ -40,9 +41,22 @@ def compare(
     bench = models[0].bench
     names = chosen(bench, quality, QUALITY), chosen(bench, diversity, DIVERSITY)
     found = [measured(model, steps, n, seeds) for model in models for steps in counts(model, num_inference_steps)]
+    keep(**{kept_name(point, name): mean(values) for name in order(bench, names) for point in found
+            for values in [point.values[name]]})
     chart(models, found, names, seeds)
     tell(table(found, names))
     return found
+
+
+def order(bench: Any, names: tuple[str, str]) -> list[str]:
+    """The bench's metrics, the two that are shown first."""
+    return [*names, *(name for name in bench.metrics if name not in names)]
+
+
+def kept_name(point: Point, metric: str) -> str:
+    """What a number is called in metrics.json: ``ctm, 2 steps: recall``."""
+    steps = f"{point.num_inference_steps} step{'s' if point.num_inference_steps > 1 else ''}"
+    return f"{point.model}, {steps}: {metric.replace('_', ' ')}"
 
 
 def chosen(bench: Any, wanted: str | None, usual: Sequence[str]) -> str:

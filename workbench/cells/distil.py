@@ -14,6 +14,7 @@ from workbench.benches.assemble import born, from_recipe, recipe
 from workbench.cells.live import Live
 from workbench.cells.losses import losses
 from workbench.cells.model import Model
+from workbench.cells.processes import share, shared, wanted
 from workbench.cells.show import live_page, run_folder
 from workbench.cells.watch import watch
 from workbench.papers.chosen import method as named
@@ -45,14 +46,18 @@ def distil(
     A paper's name brings its record's settings for this bench. The run is kept in ``folder``, by default one of its
     own; a folder with a checkpoint is gone on from. ``milestones``: how many checkpoints, evenly spread, are kept for
     good (for ``w.growth``). ``live``, on a live page: the cell returns at once, training goes on in a thread, and the
-    panel steers it; elsewhere the cell waits. Other verbs take the student as it stands.
+    panel steers it; elsewhere the cell waits. Other verbs take the student as it stands. A job over several processes
+    shares each batch among them; its numbers are those of one process with as many micro-batches.
     """
     chosen = named(method, settings, bench.name)
     name = name or method
     batch_size = batch_size or bench.budget.batch_size
     where = Path(folder) if folder else place(name)
-    run = born(bench, chosen, seed=seed, steps=steps, batch_size=batch_size, folder=where)
-    said = recipe(bench, run.method, seed=seed, steps=steps, batch_size=batch_size)
+    born_with = {"seed": seed, "steps": steps, "batch_size": batch_size}
+    if (processes := wanted()) > 1:
+        born_with |= {"batch_size": share(batch_size, processes), "blocks": processes}
+    run = born(bench, chosen, **born_with, folder=where)
+    said = recipe(bench, run.method, **born_with)
     return trained(model_of(name, bench, run), said, live, milestones)
 
 
@@ -114,7 +119,8 @@ def trained(model: Model, said: dict[str, Any], live: bool, milestones: int) -> 
         model = replace(model, live=Live(run, said, **options).start().begun())
         watch(model)
         return model
-    for _ in said_aloud(session(run, said, **options), model.name, run.steps):
+    events = shared(run, said, wanted(), **options) if wanted() > 1 else session(run, said, **options)
+    for _ in said_aloud(events, model.name, run.steps):
         pass
     losses(model)
     return model

@@ -1,4 +1,4 @@
-"""The command line: ``workbench run|papers|verify|compare|runs|lab|doctor``. Each imports what it needs when called."""
+"""The command line: ``workbench run|sweep|reproduce|runs|papers|...``. Each imports what it needs when called."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import sys
 import click
 
 from workbench import __version__
-from workbench.cli import jobs, papers
+from workbench.cli import jobs, papers, runs
+from workbench.cli.sweep import sweep
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -18,7 +19,7 @@ def commands() -> None:
     """Distil models and watch every step of it."""
 
 
-for command in (jobs.run, jobs.runs, papers.papers, papers.verify, papers.compare):
+for command in (jobs.run, sweep, runs.reproduce, runs.runs, papers.papers, papers.verify, papers.compare):
     commands.add_command(command)
 
 

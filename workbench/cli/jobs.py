@@ -1,8 +1,7 @@
-"""Commands on notebooks as jobs: ``run`` and ``runs``."""
+"""``workbench run``: a notebook as a job."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,9 @@ import click
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run [runs/<time>-<notebook>-<id>]; one "
               "that holds the same run, cut off, is gone on with.")
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds a cell may take [no limit].")
+@click.option("--processes", type=click.IntRange(min=1), help="Processes that share each training [1].")
+@click.option("--secret", "secrets", multiple=True, metavar="NAME", help="A variable that cells may read and whose "
+              "value is kept out of all that is written (repeatable).")
 def run(notebook: str, typed: tuple[str, ...], file: Path | None, seed: int | None, out: Path | None,
         **how: Any) -> None:
     """Run a notebook (`quickstart`, or a path) and keep its executed copy, HTML and figures in a folder.
@@ -53,22 +55,3 @@ def from_yaml(file: Path | None) -> dict[str, Any]:
     if not isinstance(content or {}, dict) or not all(isinstance(name, str) for name in content or {}):
         raise ValueError(f"{file} must hold lines of `name: value`")
     return content or {}
-
-
-@click.command()
-@click.argument("root", default="runs", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def runs(root: Path, as_json: bool) -> None:
-    """List the runs under a folder [runs]."""
-    from workbench.jobs.folder import listing
-
-    if not root.is_dir():
-        raise ValueError(f"there is no folder {root}: nothing was run here yet, or name the folder")
-    found = listing(root)
-    if as_json:
-        print(json.dumps([{"folder": str(folder), **record} for folder, record in found], indent=1))
-        return
-    for folder, record in found:
-        seconds = "" if record.get("seconds") is None else f"{record['seconds']:.0f} s"
-        row = f"{record['status']:<10} {record['started'][:19]}  {seconds:>8}  {folder}  {record.get('error') or ''}"
-        print(row.rstrip())

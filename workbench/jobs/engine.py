@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -15,17 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from jupyter_core.paths import jupyter_runtime_dir
 from nbclient.exceptions import CellExecutionError
 from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import Engine, NotebookExecutionManager
+from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
+from papermill.translators import PythonTranslator, papermill_translators
 from traitlets.config import Config
 
 from workbench.files import write_whole
 from workbench.jobs import folder as folders
+from workbench.jobs.secrets import Redactor
 
 MOST = 1_000_000  # characters of text that a cell's output may keep; the rest is dropped, and it says so
-SOCKET_PATH = 60  # longest runtime folder that leaves room for a socket's file name (the system's limit is about 100)
+SOCKET_PATH = 80  # longest temporary folder that leaves room for a socket's file name (the system's limit is about 100)
 
 
 class Interrupted(RuntimeError):
@@ -35,12 +37,15 @@ class Interrupted(RuntimeError):
 class Record(NotebookExecutionManager):
     """Keeps the executed notebook on disk in step with the run, and says in run.json and on stderr where it is."""
 
-    def __init__(self, nb, path: Path, facts: dict[str, Any] | None = None, autosave_seconds: int = 10) -> None:
+    def __init__(self, nb, path: Path, facts: dict[str, Any] | None = None, redactor: Redactor | None = None,
+                 autosave_seconds: int = 10) -> None:
         self.path, self.facts, self.began, self.heading = path, facts, time.monotonic(), ""
+        self.redactor = redactor or Redactor({})
         super().__init__(nb, progress_bar=False, autosave_cell_every=autosave_seconds)
 
     def save(self, **kwargs) -> None:
-        write_whole(self.path, nbformat.writes(self.nb).encode())
+        nb = self.redactor.all(self.nb) if self.redactor.forms else self.nb
+        write_whole(self.path, nbformat.writes(nb).encode())
         self.last_save_time = self.now()
 
     def cell_start(self, cell, cell_index=None, **kwargs) -> None:
@@ -126,30 +131,47 @@ class Client(PapermillNotebookClient):
 class WorkbenchEngine(Engine):
     """Registered with papermill as ``workbench``.
 
-    ``record_path`` is where the executed notebook is kept, ``record`` the content of the run.json beside it, if any.
+    ``record_path`` is where the executed notebook is kept, ``record`` the content of the run.json beside it, if any,
+    ``redactor`` keeps secrets out of it.
     """
 
     @classmethod
-    def execute_notebook(cls, nb, kernel_name, output_path=None, record_path=None, record=None, cell_timeout=None,
-                         start_timeout=60, stdout_file=None, stderr_file=None, **kwargs):
+    def execute_notebook(cls, nb, kernel_name, output_path=None, record_path=None, record=None, redactor=None,
+                         cell_timeout=None, start_timeout=60, stdout_file=None, stderr_file=None, **kwargs):
         path = record_path or output_path
         if path is None:
             raise ValueError("the workbench engine keeps the notebook while it runs: give an output path")
-        manager = Record(nb, Path(path), record)
+        manager = Record(nb, Path(path), record, redactor)
         manager.notebook_start()
-        client = Client(manager, kernel_name=kernel_name, timeout=cell_timeout, startup_timeout=start_timeout,
-                        store_widget_state=False, coalesce_streams=True, stdout_file=stdout_file,
-                        stderr_file=stderr_file, config=transport())
-        try:
-            client.execute()
-        finally:
-            manager.notebook_complete()
+        with tempfile.TemporaryDirectory(prefix="workbench-") as sockets:
+            client = Client(manager, kernel_name=kernel_name, timeout=cell_timeout, startup_timeout=start_timeout,
+                            store_widget_state=False, coalesce_streams=True, stdout_file=stdout_file,
+                            stderr_file=stderr_file, config=transport(Path(sockets)))
+            try:
+                client.execute()
+            finally:
+                manager.notebook_complete()
         return manager.nb
 
 
-def transport() -> Config:
-    """Sockets as files where the system has them, so that no port is open; else papermill's default."""
+class Literals(PythonTranslator):
+    """Values as Python literals. papermill's own writes a tuple as text in quotes, and what is in it may end them."""
+
+    @classmethod
+    def translate(cls, val: Any) -> str:
+        return ascii(val)
+
+
+def register() -> None:
+    """Make papermill use this engine, when asked for ``workbench``, and these literals."""
+    papermill_engines.register("workbench", WorkbenchEngine)
+    papermill_translators.register("python", Literals)
+
+
+def transport(folder: Path) -> Config:
+    """Sockets as files of a folder of the kernel's own, where the system has such, so that no port is open."""
     config = Config()
-    if sys.platform != "win32" and len(jupyter_runtime_dir()) <= SOCKET_PATH:
+    config.KernelManager.connection_file = str(folder / "kernel.json")
+    if sys.platform != "win32" and len(str(folder)) <= SOCKET_PATH:
         config.KernelManager.transport = "ipc"
     return config

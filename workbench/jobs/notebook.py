@@ -10,7 +10,8 @@ from typing import Any
 
 from workbench import benches
 from workbench.jobs import provenance
-from workbench.jobs.parameters import BadParameter, read, settle
+from workbench.jobs.method_fields import merged, takes_fields
+from workbench.jobs.parameters import BadParameter, Parameter, read, settle
 from workbench.naming import unknown
 from workbench.papers import catalogue, chosen
 
@@ -78,10 +79,19 @@ def prepare(name: str, *, given: Mapping[str, Any] | None = None, typed: Mapping
         if "seed" not in parameters:
             raise BadParameter(f"{path.name} has no parameter seed: leave --seed out")
         typed["seed"] = str(seed)
-    values = settle(parameters, given or {}, typed)
+    return settled(path.stem, notebook, parameters, given or {}, typed)
+
+
+def settled(stem: str, notebook: dict[str, Any], parameters: Mapping[str, Parameter], given: Mapping[str, Any],
+            typed: Mapping[str, str]) -> Job:
+    """The job of a notebook whose parameters were read, with these values checked."""
+    if takes_fields(parameters):
+        given = merged(parameters, given, typed)
+        typed = {name: value for name, value in typed.items() if name in parameters}
+    values = settle(parameters, given, typed)
     everything = {one.name: values.get(one.name, one.default) for one in parameters.values()}
     check_names(everything)
-    return Job(path.stem, notebook, everything, tuple(sorted(values)))
+    return Job(stem, notebook, everything, tuple(sorted(values)))
 
 
 def check_names(values: Mapping[str, Any]) -> None:

@@ -25,7 +25,8 @@ class BadParameter(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One named input of a notebook. ``choices`` from a Literal, ``low`` and ``high`` inclusive."""
+    """One named input of a notebook. ``choices`` from a Literal, ``low`` and ``high`` inclusive, ``above`` and
+    ``below`` not."""
 
     name: str
     default: Any
@@ -35,6 +36,8 @@ class Parameter:
     low: float = -math.inf
     high: float = math.inf
     help: str = ""
+    above: float = -math.inf
+    below: float = math.inf
 
     def check(self, value: Any) -> Any:
         """The value as this parameter takes it (an int is a float), or BadParameter."""
@@ -51,10 +54,18 @@ class Parameter:
         elif self.kind is not None and type(value) is not self.kind:
             raise BadParameter(f"parameter {self.name} takes {article(self.kind)}, got {value!r} "
                                f"({type(value).__name__}); its default is {self.default!r}")
-        bounded = not math.isinf(self.low) or not math.isinf(self.high)
-        if bounded and not (isinstance(value, int | float) and self.low <= value <= self.high):
-            raise BadParameter(f"parameter {self.name} must lie in [{self.low:g}, {self.high:g}], got {value!r}")
+        if self.range and not (isinstance(value, int | float) and self.low <= value <= self.high
+                               and self.above < value < self.below):
+            raise BadParameter(f"parameter {self.name} must lie in {self.range}, got {value!r}")
         return value
+
+    @property
+    def range(self) -> str:
+        """``[0, 1)``, or nothing where it is unbounded."""
+        low, high = max(self.low, self.above), min(self.high, self.below)
+        if math.isinf(low) and math.isinf(high):
+            return ""
+        return f"{'[' if low > self.above else '('}{low:g}, {high:g}{']' if high < self.below else ')'}"
 
     def parse(self, text: str) -> Any:
         """A value typed on the command line: text for a str, else a Python or YAML literal (true, null, 1e-3)."""

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import bleach
 import nbformat
 from nbconvert import HTMLExporter
 
@@ -20,6 +21,8 @@ POLICY = """<meta http-equiv="Content-Security-Policy"
 FRAME = """<details><summary>move through it: {name}</summary>
 <iframe sandbox="allow-scripts" loading="lazy" style="width:100%;height:{height}px;border:0" srcdoc="{page}"></iframe>
 </details>"""
+TAGS = {*bleach.ALLOWED_TAGS, "br", "caption", "del", "div", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "p", "pre",
+        "span", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr"}  # of Markdown and our tables; the rest is text
 HEIGHT = 720  # pixels of a view in the page
 
 
@@ -36,7 +39,7 @@ def write_html(executed: Path, title: str) -> Path:
     views = {name: page.read_text(encoding="utf-8") for name in placed(notebook, token)
              if (page := executed.parent / "figures" / name).is_file()}
     exporter = HTMLExporter(template_name="lab", embed_images=True, sanitize_html=True, exclude_input_prompt=True,
-                            exclude_output_prompt=True)
+                            exclude_output_prompt=True, filters={"clean_html": cleaned})
     page = SCRIPT.sub("", exporter.from_notebook_node(notebook)[0])
     for name, view in views.items():
         frame = FRAME.format(name=escape(name.removesuffix(".html")), height=HEIGHT, page=escape(view))
@@ -46,6 +49,15 @@ def write_html(executed: Path, title: str) -> Path:
     path = executed.with_suffix(".html")
     write_whole(path, page.replace("<head>", f"<head>{policy}", 1).encode())
     return path
+
+
+def cleaned(html: str | bytes) -> str:
+    """HTML of a Markdown cell or of an output with nothing but TAGS, their classes and names, and links.
+
+    In place of nbconvert's own filter, which knows no headings.
+    """
+    text = html.decode() if isinstance(html, bytes) else str(html)
+    return bleach.clean(text, tags=TAGS, attributes={**bleach.ALLOWED_ATTRIBUTES, "*": ["class", "id"]})
 
 
 def placed(notebook: Any, token: str) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.jobs import folder as folders
+from workbench.jobs import secrets
 from workbench.jobs.notebook import Job, prepare
 from workbench.jobs.work import lay, same, work
 
@@ -19,9 +20,9 @@ def start(name: str, *, given: Mapping[str, Any] | None = None, typed: Mapping[s
     Raises ValueError, before any kernel, for a bad name or parameter and for a folder that holds something else.
     """
     if (Path(name) / "run.json").is_file():
-        if given or typed or seed is not None or out:
-            raise ValueError(f"{name} is a run's folder and has its parameters: leave -p, -f, --seed and --out out, "
-                             "or name the notebook")
+        if given or typed or seed is not None or out or how.get("secrets"):
+            raise ValueError(f"{name} is a run's folder and has its parameters: leave -p, -f, --seed, --secret and "
+                             "--out out, or name the notebook")
         folder = Path(name)
     else:
         folder = placed(prepare(name, given=given, typed=typed, seed=seed), out, how)
@@ -37,4 +38,5 @@ def placed(job: Job, out: Path | None, how: dict[str, Any]) -> Path:
             raise ValueError(f"{out} exists and is not an empty folder: name another with --out")
         same(job, record)
         return out
+    secrets.keep_out(how.get("secrets"), job.notebook, job.parameters)
     return lay(job, folders.make(job.stem, out), **how)

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.files import write_json
+from workbench.jobs import cost, provenance, secrets
 from workbench.jobs import folder as folders
-from workbench.jobs import provenance
 from workbench.jobs.notebook import Job
 from workbench.jobs.parameters import BadParameter, read, settle
 
@@ -27,7 +27,11 @@ KEPT = ("threads", "processes", "cell_timeout", "secrets", "parent")  # facts of
 
 
 def lay(job: Job, folder: Path, **how: Any) -> Path:
-    """Write a queued job into an empty folder: the notebook without outputs, and run.json. ``how``: names of KEPT."""
+    """Write a queued job into an empty folder: the notebook without outputs, and run.json. ``how``: names of KEPT.
+
+    ValueError where a secret stands in the notebook or in a parameter.
+    """
+    secrets.keep_out(how.get("secrets"), job.notebook, job.parameters)
     notebook = json.loads(json.dumps(job.notebook))
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
@@ -55,12 +59,14 @@ def same(job: Job, record: Mapping[str, Any]) -> None:
 def work(folder: Path, *, html: bool = True) -> str:
     """Run the job of a folder to its end and return its status; a job that has succeeded is left as it is.
 
-    Raises ValueError for a folder without a job that can be run, and Taken where another process is at it.
+    Raises ValueError for a folder without a job that can be run or a secret that is not set, and Taken where another
+    process is at it.
     """
     with folders.alone(folder):
         record = folders.load(folder)
         if record["status"] == "succeeded":
             return "succeeded"
+        redactor = secrets.Redactor(secrets.values(record.get("secrets")))
         values = injected(folder, record)
         if record["attempts"]:
             shutil.rmtree(folder / "figures", ignore_errors=True)  # the cells draw them again
@@ -69,7 +75,8 @@ def work(folder: Path, *, html: bool = True) -> str:
                       versions=provenance.versions(), commit=provenance.commit(), code=provenance.code_digest(),
                       machine=provenance.machine(), lock=provenance.lock())
         folders.event(folder, "started", attempt=record["attempts"])
-        return finish(folder, record, values, html)
+        with secrets.hushed(redactor):
+            return finish(folder, record, values, html, redactor)
 
 
 def injected(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,26 +90,30 @@ def injected(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         raise BadParameter(f"{folder / 'run.json'} gives {name} no value: start the run anew") from None
 
 
-def finish(folder: Path, record: dict[str, Any], values: dict[str, Any], html: bool) -> str:
+def finish(folder: Path, record: dict[str, Any], values: dict[str, Any], html: bool,
+           redactor: secrets.Redactor) -> str:
     """Execute, close run.json with the true status and write the HTML of whatever was reached; returns the status."""
     began, status, error = time.monotonic(), "failed", None
     before = record.get("seconds") or 0.0
     try:
-        execute(folder, record, values)
+        execute(folder, record, values, redactor)
         status = "succeeded"
     except KeyboardInterrupt:
         status, error = "killed", "interrupted twice: the running cell was given up"
     except Exception as problem:
         from workbench.jobs.engine import Interrupted
 
-        status, error = ("killed" if isinstance(problem, Interrupted) else "failed"), sentence(problem)
+        status = "killed" if isinstance(problem, Interrupted) else "failed"
+        error = redactor.text(sentence(problem))
     except BaseException:
         status, error = "killed", "the process was asked to exit"
         raise
     finally:
         seconds = round(before + time.monotonic() - began, 2)
         folders.event(folder, "ended", status=status, error=error)
-        folders.write(folder, record, status=status, error=error, ended=folders.now(), seconds=seconds)
+        told = cost.closing(folder, record, seconds) | {"warnings": redactor.folder(folder)}
+        folders.write(folder, record, status=status, error=error, ended=folders.now(), seconds=seconds,
+                      **redactor.all(told))
     if error:
         print(f"{status}: {error}", file=sys.stderr, flush=True)
     if html:
@@ -113,19 +124,20 @@ def finish(folder: Path, record: dict[str, Any], values: dict[str, Any], html: b
     return status
 
 
-def execute(folder: Path, record: dict[str, Any], values: dict[str, Any]) -> None:
+def execute(folder: Path, record: dict[str, Any], values: dict[str, Any], redactor: secrets.Redactor) -> None:
+    # jsonschema builds a grammar of URIs with this, where it is there, in 1.4 s of every process; a notebook has none
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import nbformat
     import papermill
-    from papermill.engines import papermill_engines
 
-    from workbench.jobs.engine import WorkbenchEngine
+    from workbench.jobs.engine import register
 
-    papermill_engines.register("workbench", WorkbenchEngine)
+    register()
     path = folder / record["notebook"]
     with environment(**variables(folder, record)):
         papermill.execute_notebook(fresh(nbformat.read(path, as_version=4)), None, parameters=values,
                                    engine_name="workbench", kernel_name="python3", language="python",
-                                   progress_bar=False, record_path=path, record=record,
+                                   progress_bar=False, record_path=path, record=record, redactor=redactor,
                                    cell_timeout=record.get("cell_timeout"), stdout_file=sys.stderr,
                                    stderr_file=sys.stderr)
 

@@ -16,14 +16,16 @@ from workbench.types import Stepped
 
 
 def session(run: Run, recipe: dict[str, Any], *, every: int = 10, save_every: int = 500,
-            stop: Callable[[], bool] = lambda: False, milestone: int | None = None) -> Iterator[Stepped]:
+            stop: Callable[[], bool] = lambda: False, milestone: int | None = None,
+            loop: Callable[[Run], Iterator[Stepped]] = train) -> Iterator[Stepped]:
     """Train ``run`` into its folder, going on from the newest whole checkpoint there if one exists.
 
     Writes a reading each ``every`` steps and a checkpoint each ``save_every`` and at the end; those at multiples of
     ``milestone`` steps are made too, and kept for good. Between two steps it does what ``control`` was told in the
     folder, and calls ``stop()``. The status in run.json becomes "finished", "stopped" (by ``stop()`` or a command, the
     consumer went away, or Ctrl-C), "diverged" or "failed"; every one of these but "failed" leaves a checkpoint to go on
-    from. Raises what the loop raises, and ValueError for a folder that holds a run of another recipe.
+    from. ``loop`` steps the run. Raises what the loop raises, and ValueError for a folder that holds a run of another
+    recipe.
     """
     if run.folder is None:
         raise ValueError("a recorded run needs a folder: give born(..., folder=...)")
@@ -43,7 +45,7 @@ def session(run: Run, recipe: dict[str, Any], *, every: int = 10, save_every: in
         store.resume(0)
         save_run(run, offset=0)
     saves = Saves(run, store, save_every, milestone)
-    yield from watched(run, store, every, saves, Orders(run, store, stop, saves.save))
+    yield from watched(loop(run), run, store, every, saves, Orders(run, store, stop, saves.save))
 
 
 class Saves:
@@ -62,10 +64,11 @@ class Saves:
         save_run(self.run, milestone=self.milestone, offset=self.store.offset)
 
 
-def watched(run: Run, store: Store, every: int, saves: Saves, orders: Orders) -> Iterator[Stepped]:
+def watched(steps: Iterator[Stepped], run: Run, store: Store, every: int, saves: Saves,
+            orders: Orders) -> Iterator[Stepped]:
     started, first, whole = time.perf_counter(), run.step, False
     try:
-        for stepped in train(run):
+        for stepped in steps:
             if stepped.step % every == 0 or stepped.step == 1 or run.finished:
                 store.event("step", **reading(stepped, run))
             whole = True

@@ -38,14 +38,14 @@ def take(run: Run, index: int, batches: list) -> Taken:
     update, weights = run.updates[index], run.learners[index]
     for weight in weights:
         weight.grad = None
-    blocks = run.place.blocks(run.blocks)
+    blocks, shown = run.place.blocks(run.blocks), []
     if not weights and run.place.world > 1:  # a memory is filled by all micro-batches, on every process alike
         blocks = range(run.blocks)
         batches = [run.data.at(run.step, block) for block in blocks]
     for block, batch in zip(blocks, batches, strict=True):
-        now = run.now(index, block)
         with torch.set_grad_enabled(bool(weights)), run.place.autocast():
-            loss = update.loss(run.views, batch, now)
+            loss = update.loss(run.views, batch, run.now(index, block))
+        shown = shown or [quiet(loss)]  # the first micro-batch's, which one process and the first of several have
         if weights:
             (loss.total if run.blocks == 1 else loss.total / run.blocks).backward(inputs=weights)
     now = run.now(index, 0)
@@ -53,7 +53,7 @@ def take(run: Run, index: int, batches: list) -> Taken:
     norm, good = descend(run, index, lr) if weights else (torch.zeros(()), 1.0)
     if run.followers[index]:
         follow(run, index, now, good)
-    return Taken(index, update.trains, quiet(loss), norm, lr)
+    return Taken(index, update.trains, shown[0], norm, lr)
 
 
 def descend(run: Run, index: int, lr: float) -> tuple[Tensor, Tensor | float]:

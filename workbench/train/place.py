@@ -6,12 +6,26 @@ r, r + P, ..., and gradients are summed; so P processes give the numbers of one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+
+class Parted(RuntimeError):
+    """Another process of the run has ended, or cannot be reached."""
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """Talk to the other processes; Parted, with a sentence, where that fails."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = "another process of this training was lost; run again to go on from the last checkpoint"
+        raise Parted(said) from error
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,8 @@ class Place:
         return range(self.rank, count, self.world)
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
-        """Add up tensors over the processes, in place; nothing to do for one."""
+        """Add up tensors over the processes, in place; nothing to do for one. Parted when another process is gone."""
         if self.world > 1:
-            for tensor in tensors:
-                torch.distributed.all_reduce(tensor)
+            with connected():
+                for tensor in tensors:
+                    torch.distributed.all_reduce(tensor)

@@ -22,18 +22,21 @@ from workbench.types import Act, Now, Update
 
 
 class Counted(nn.Module):
-    """A frozen net that counts the samples it was evaluated on (``calls``); the run's budget is told in these."""
+    """A frozen net that counts the samples it was evaluated on (``calls``); the run's budget is told in these.
+
+    It counts while it ``counts``: a memory is filled by every process alike, and belongs to one.
+    """
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        self.net, self.calls = net, 0
+        self.net, self.calls, self.counts = net, 0, True
 
     def forward(self, x: Tensor, *args, **named):
-        self.calls += x.shape[0]
+        self.calls += x.shape[0] * self.counts
         return self.net(x, *args, **named)
 
     def features(self, x: Tensor, *args, **named):
-        self.calls += x.shape[0]
+        self.calls += x.shape[0] * self.counts
         return self.net.features(x, *args, **named)
 
 
@@ -137,6 +140,8 @@ class Run:
 
     def now(self, update: int, block: int) -> Now:
         key = Key(self.seed, self.act, update, self.act_step, block)
+        if self.counter is not None:
+            self.counter.counts = block in self.place.blocks(self.blocks)
         return Now(self.act_step, self.acts[self.act].steps, key, self.place.device)
 
     def advance(self) -> None:

@@ -17,6 +17,7 @@ EXECUTORS = {
     "ray": "workbench.jobs.executors.ray:Ray",
 }
 LOG = "log.txt"  # in the job's folder: what its process printed, in every attempt
+TAKEN = 75  # exit status of a job that another process still works on: of a scheduler that was just killed, it may be
 GRACE = 10.0  # seconds between asking a job to end (it saves) and killing it
 
 

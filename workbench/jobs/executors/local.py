@@ -60,16 +60,15 @@ class Local:
 
 
 class Process:
-    """A job's process, in a session of its own."""
+    """A job's process, in a session of its own; ``settings`` are those of ``subprocess.Popen``."""
 
-    def __init__(self, command: list[str], folder: Path, gpus: Sequence[str]) -> None:
+    def __init__(self, command: list[str], folder: Path, gpus: Sequence[str] = (), **settings: Any) -> None:
         self.gpus, self.asked = list(gpus), None
-        own: dict[str, Any] = {"WORKBENCH_PARENT": str(os.getpid())}
-        if gpus:
-            own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+        own = {"WORKBENCH_PARENT": str(os.getpid())} | ({"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {})
+        own = {**settings.pop("env", os.environ), **own}
         with open(folder / LOG, "ab") as log:
             self.popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                          start_new_session=True, env={**os.environ, **own})
+                                          start_new_session=True, env=own, **settings)
 
     def ended(self) -> int | None:
         return self.popen.poll()
@@ -80,11 +79,11 @@ class Process:
             self.asked = time.monotonic()
             self.popen.send_signal(signal.SIGTERM)
 
-    def cancel(self) -> None:
+    def cancel(self, grace: float = GRACE) -> None:
         family = members(self.popen.pid)
         self.ask()
         with suppress(subprocess.TimeoutExpired):
-            self.popen.wait(max(0.0, GRACE - (time.monotonic() - (self.asked or 0.0))))
+            self.popen.wait(max(0.0, grace - (time.monotonic() - (self.asked or 0.0))))
         for process in {*family, *members(self.popen.pid)}:
             with suppress(psutil.Error):
                 process.kill()

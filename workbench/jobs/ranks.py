@@ -1,0 +1,85 @@
+"""``python -m workbench.jobs.ranks FOLDER``: one of several processes that train a run together.
+
+``accelerate launch`` starts them all alike. Rank 0 records the training as a session does; the others restore what it
+restores and step with it. Between two steps rank 0 says whether to go on, and with which changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+GRACE = 5.0  # seconds from being left alone to giving up
+
+
+def main(arguments: list[str]) -> None:
+    """Ends the process: exit status 0 for a training that has finished or was stopped."""
+    leaving = threading.Event()
+    waker = watch(leaving)
+    try:
+        train_together(Path(arguments[0]), leaving)
+        code = 0
+    except Exception as error:
+        traceback.print_exc()
+        print(f"error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    waker.close()
+    os._exit(code)  # gloo's threads sometimes abort a process that takes itself down in order
+
+
+def watch(leaving: threading.Event) -> socket.socket:
+    """Set ``leaving`` on SIGTERM, or when the pipe to whoever started the training breaks; end GRACE seconds later."""
+    woken, waker = socket.socketpair()
+    waker.setblocking(False)
+    signal.set_wakeup_fd(waker.fileno())  # is written to while the main thread waits inside a collective, too
+    signal.signal(signal.SIGTERM, lambda *_: None)
+
+    def wait() -> None:
+        select.select([sys.stdin, woken], [], [])
+        leaving.set()
+        time.sleep(GRACE)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+    return waker
+
+
+def train_together(folder: Path, leaving: threading.Event) -> None:
+    """Train the run of ``processes.json`` with the other processes, to its end or until rank 0 is told to stop."""
+    from accelerate import Accelerator
+
+    from workbench.benches.assemble import from_recipe
+    from workbench.jobs.team import Team
+    from workbench.record.session import session
+    from workbench.train.checkpoint import checkpoints, restore
+    from workbench.train.place import Place
+
+    told: dict[str, Any] = json.loads((folder / "processes.json").read_text(encoding="utf-8"))
+    place = Place.of(Accelerator(cpu=told["cpu"]))
+    run = from_recipe(told["recipe"], folder, place=place)
+    team = Team(run, told["options"].get("milestone"))
+    if place.rank and checkpoints(folder):
+        restore(run)
+    team.meet()
+    if place.rank:
+        team.follow()
+    else:
+        for _ in session(run, told["recipe"], stop=leaving.is_set, loop=team.lead, **told["options"]):
+            pass
+        team.stop()
+    team.agree()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
