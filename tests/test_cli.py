@@ -32,7 +32,23 @@ def call(monkeypatch, capsys, tmp_path):
 
 def test_every_command_is_listed(call):
     code, out, _ = call("--help")
-    assert code == 0 and all(name in out for name in ("run", "papers", "verify", "compare", "runs", "lab", "doctor"))
+    names = ("run", "sweep", "reproduce", "runs", "papers", "verify", "compare", "lab", "doctor")
+    assert code == 0 and all(name in out for name in names)
+
+
+@pytest.mark.parametrize(("arguments", "names"), [
+    (("run", "--help"), ("NOTEBOOK", "-p", "-f", "--seed", "--out", "--cell-timeout", "--secret")),
+    (("reproduce", "--help"), ("FOLDER", "-p", "--out", "within tolerance")),
+    (("runs", "--help"), ("ls", "show", "diff", "rm", "export")),
+    (("runs", "ls", "--help"), ("[ROOT]", "--json")),
+    (("runs", "show", "--help"), ("FOLDER", "--json")),
+    (("runs", "diff", "--help"), ("A B", "--json")),
+    (("runs", "rm", "--help"), ("FOLDERS...", "--yes")),
+    (("runs", "export", "--help"), ("FOLDER", "--to", "TensorBoard")),
+])
+def test_help_names_everything(call, arguments, names):
+    code, out, err = call(*arguments)
+    assert code == 0 and err == "" and [name for name in names if name not in out] == []
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
@@ -46,7 +62,16 @@ def test_every_command_is_listed(call):
     (("papers", "--family", "no-such-family"), "unknown family"),
     (("verify", "dmd22"), "did you mean 'dmd2'"),
     (("compare", "digit"), "did you mean 'digits'"),
+    (("run", "quickstart", "--secret", "NOT_SET_ANYWHERE"), "the secret NOT_SET_ANYWHERE is not set"),
     (("runs", "nowhere"), "there is no folder nowhere"),
+    (("runs", "ls", "nowhere"), "there is no folder nowhere"),
+    (("runs", "show", "nowhere"), "nowhere is not a run folder"),
+    (("runs", "diff", "nowhere", "here"), "nowhere is not a run folder"),
+    (("runs", "rm", "nowhere"), "nowhere is not a run folder"),
+    (("runs", "export", "nowhere", "--to", "tb"), "nowhere is not a run folder"),
+    (("runs", "export", "nowhere"), "Missing option '--to'"),
+    (("reproduce", "nowhere"), "nowhere is not a run folder"),
+    (("reproduce", "nowhere", "-p", "seed"), "-p takes NAME=VALUE"),
     (("rnu",), "No such command"),
 ])
 def test_bad_input_is_one_sentence(call, arguments, says):
@@ -92,7 +117,8 @@ def test_runs_are_listed_and_torn_ones_left_out(call, tmp_path):
             {"format": 1, "status": "succeeded", "started": "2026-01-02T03:04:05+00:00", "seconds": 12.3}))):
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "run.json").write_text(text)
-    code, out, _ = call("runs")
+    code, out, err = call("runs")
+    assert "torn or not JSON" in err and "was not written by this package" in err
     assert code == 0 and out.split() == ["succeeded", "2026-01-02T03:04:05", "12", "s", os.path.join("runs", "one")]
     (tmp_path / "runs" / "training").mkdir()
     (tmp_path / "runs" / "training" / "run.json").write_text(json.dumps(
@@ -114,3 +140,26 @@ def test_a_closed_pipe_is_no_traceback(tmp_path):
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=120,
                           env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     assert "Traceback" not in done.stderr and len(done.stdout.splitlines()) == 1
+
+
+def test_a_folder_that_another_process_runs_is_one_sentence(call, tmp_path):
+    import threading
+
+    from workbench.jobs import folder as folders
+
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"format": 1, "status": "running"}))
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with folders.alone(tmp_path / "run"):
+            held.set()
+            done.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(30)
+    code, _, err = call("run", "run")
+    done.set()
+    thread.join()
+    assert code == 2 and "is being run by another process" in err and "Traceback" not in err

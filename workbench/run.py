@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-GRACE = 5.0  # seconds from being left alone to giving up
+GRACE = 4.0  # seconds from being left alone to giving up
 
 
 def main(arguments: list[str]) -> int:
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
         return 2
     watch_parent()
     try:
-        status = work(Path(arguments[0]))
+        status = work(Path(arguments[0]), reports=("succeeded", "failed"))  # what was cut off will go on
     except (ValueError, OSError, Taken) as error:
         print(f"error: {error}", file=sys.stderr)
         return TAKEN if isinstance(error, Taken) else 2

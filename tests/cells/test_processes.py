@@ -92,5 +92,5 @@ def test_a_run_of_one_micro_batch_is_refused_before_anything_starts(told, tmp_pa
 
 def test_threads_are_shared_and_nothing_but_loopback_is_used(monkeypatch):
     monkeypatch.setattr("torch.get_num_threads", lambda: 8)
-    assert environment(2)["OMP_NUM_THREADS"] == "4" and environment(16)["OMP_NUM_THREADS"] == "1"
-    assert environment(2)["GLOO_SOCKET_IFNAME"].startswith("lo")
+    assert environment(2, "")["OMP_NUM_THREADS"] == "4" and environment(16, "")["OMP_NUM_THREADS"] == "1"
+    assert environment(2, "")["GLOO_SOCKET_IFNAME"].startswith("lo")

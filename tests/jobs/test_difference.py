@@ -19,7 +19,8 @@ def two(tmp_path):
     (one / "student" / "checkpoints").mkdir(parents=True)
     (one / "figures").mkdir()
     (one / "metrics.json").write_text(json.dumps({"recall": 0.5, "loss": None, "train seconds": 3.0}))
-    (one / "student" / "run.json").write_text(json.dumps({"format": 1, "status": "finished", "step": 3}))
+    state = {"format": 1, "status": "finished", "step": 3, "data_sha256": "d4"}
+    (one / "student" / "run.json").write_text(json.dumps(state))
     steps = [{"kind": "step", "time": step, "step": step, "updates": [{"total": 1.0 / step}]} for step in (1, 2, 3)]
     (one / "student" / "events.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
     (one / "student" / "checkpoints" / "00000003.json").write_text(json.dumps({"given": {"teacher": "ab12"}}))
@@ -59,6 +60,7 @@ def test_alike_to_the_bit_whatever_the_clock_says(two):
     ("student/events.jsonl", "0.5", "0.50000001", "within tolerance", "student, step 2: updates, 1: total"),
     ("student/events.jsonl", '"step": 3, ', '"step": 3 ', "different", "student: events.jsonl"),
     ("student/checkpoints/00000003.json", "ab12", "cd34", "different", "student: frozen net: teacher"),
+    ("student/run.json", "d4", "e5", "different", "student: first batch of data"),
     ("figures/01-losses.json", "2.5", "2.6", "different", "figure 01-losses, 1: values, 2"),
     ("figures/01-losses.json", '"a"', '"b"', "different", "figure 01-losses, 1: model"),
 ])

@@ -52,6 +52,7 @@ def test_what_a_training_used_and_cost_is_in_the_record(made):
     checkpoint = json.loads((made / name / "checkpoints" / "00000020.json").read_text())
     assert used["given"] == checkpoint["given"] and set(used["given"]) == {"teacher"}
     assert used["weights_sha256"] == checkpoint["sha256"] and used["teacher_calls"] == checkpoint["teacher_calls"] > 0
+    assert len(used["data_sha256"]) == 16
     assert record["cost"]["steps"] == 20 and record["cost"]["teacher_calls"] == used["teacher_calls"]
     assert record["cost"]["seconds"] == record["seconds"] > used["seconds"] > 0
     assert 100 < record["cost"]["peak_memory_mib"] < 20_000  # torch was in the kernel
@@ -113,6 +114,16 @@ def test_other_numbers_are_different_and_it_says_where_first(made, tmp_path):
     folder, verdict = repeat(prepare(made, {"seed": "1"}), tmp_path / "again")
     assert verdict.said == "different" and verdict.first.where == "metrics.json: mean"
     assert read(folder)["parameters"] == {"steps": 20, "seed": 1}
+
+
+def test_the_quickstart_is_identical_to_the_bit(tmp_path):
+    tiny = {"bench": "gmm2d", "steps": 12, "batch_size": 64, "teacher_steps": 4, "samples": 128}
+    status, folder = start("quickstart", given=tiny, seed=3, out=tmp_path / "run")
+    assert status == "succeeded", read(folder)["error"]
+    again = prepare(folder)
+    _, verdict = repeat(again, tmp_path / "again")
+    assert (again.changed, str(verdict.first), verdict.said) == ([], "None", "identical to the bit")
+    assert verdict.compared > 10
 
 
 @pytest.mark.parametrize(("facts", "says"), [

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import threading
 
@@ -83,8 +84,10 @@ def test_a_run_is_shown_whole(call, run):
 
 def test_a_training_and_an_older_record_are_shown_too(call, run):
     run("one", lock=None, versions=None, machine=None, warnings=None)
-    assert call("show", "one")[0] == 0
-    assert call("show", "one/student")[0] in (0, 2)
+    for folder in ("one", "one/student"):
+        code, out, _ = call("show", folder)
+        assert code == 0 and out.startswith(f"folder    {folder}\nstatus  ") == (folder == "one")
+        assert "status" in out and "Traceback" not in out
 
 
 @pytest.mark.parametrize("command", [["show", "{}"], ["diff", "one", "{}"], ["rm", "{}", "--yes"],
@@ -186,6 +189,16 @@ def test_readings_numbers_and_parameters_reach_tensorboard(call, run, tmp_path):
     assert "run.json/text_summary" in whole.Tags()["tensors"]
     assert b"steps" in b"".join(path.read_bytes() for path in (tmp_path / "tb").glob("events*"))
     assert "not an empty folder" in call("export", "one", "--to", "tb")[2]
+
+
+@pytest.mark.parametrize("command", ["ls .", "show one", "diff one one", "rm one --yes"])
+def test_reading_folders_imports_no_torch(run, tmp_path, command):
+    run("one")
+    script = ("import sys\nfrom workbench import cli\nsys.argv[1:] = sys.argv[1].split()\ntry:\n    cli.main()\n"
+              "except SystemExit as exit:\n    assert not exit.code\nassert 'torch' not in sys.modules")
+    done = subprocess.run([sys.executable, "-c", script, f"runs {command}"], cwd=tmp_path, capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_tensorboard_the_extra_is_named(call, run, monkeypatch):

@@ -20,7 +20,8 @@ print(json.dumps(key), json.dumps(json.dumps(key)), html.escape(key), ascii(key)
 print(urllib.parse.quote(key), urllib.parse.quote_plus(key), urllib.parse.quote(key, safe=''))
 print(base64.b64encode(key.encode()), base64.b64encode(b'user:' + key.encode() + b' and more'), key.encode().hex())
 print(key[:5], end='', flush=True); print(key[5:])"""
-BENEATH = """os.write(1, key.encode()[:7]); os.write(1, key.encode()[7:] + b'\\n'); os.system('printf %s "$THE_KEY" >&2')"""
+BENEATH = """os.write(1, key.encode()[:7]); os.write(1, key.encode()[7:] + b'\\n')
+os.system('printf %s "$THE_KEY" >&2')"""
 SHOWN = """from IPython.display import HTML, Markdown, display
 display(HTML(f'<b>{html.escape(key)}</b>'), Markdown(key), {'a': [key]})
 display({'application/json': {'token': key, 'n': 1}, 'text/plain': key}, raw=True)

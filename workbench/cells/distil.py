@@ -134,14 +134,16 @@ def place(name: str) -> Path:
 
 def said_aloud(events: Iterator[Stepped], name: str, steps: int) -> Iterator[Stepped]:
     """Pass the events on and say now and then how far they are and how long they will take."""
-    started = spoke = time.perf_counter()
-    first = None
+    spoke = time.perf_counter()
+    first = started = None
     for stepped in events:
-        first = stepped.step - 1 if first is None else first
         now = time.perf_counter()
+        if first is None:  # several processes take seconds to begin
+            first, started = stepped.step, now
         if now - spoke > SAY_EVERY or stepped.step == steps:
-            speed = (stepped.step - first) / (now - started)
-            left = f", {(steps - stepped.step) / speed:.0f} s left" if stepped.step < steps else ""
-            print(f"{name}: step {stepped.step} of {steps}, {speed:.0f} a second{left}", flush=True)
+            speed = (stepped.step - first) / (now - started) if stepped.step > first else 0.0
+            pace = f", {speed:.0f} a second" if speed else ""
+            left = f", {(steps - stepped.step) / speed:.0f} s left" if speed and stepped.step < steps else ""
+            print(f"{name}: step {stepped.step} of {steps}{pace}{left}", flush=True)
             spoke = now
         yield stepped

@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -58,21 +59,22 @@ def shared(run: Run, recipe: dict[str, Any], processes: int, **options: Any) -> 
     folder = Path(run.folder or "")
     folder.mkdir(parents=True, exist_ok=True)
     ended(folder)  # those of a kernel that was killed may still be saving
-    write_json(folder / "processes.json", {"recipe": recipe, "options": options, "cpu": on_cpu(processes)})
     began = time.time()
-    with open(folder / "processes.log", "wb") as log:
-        launcher = subprocess.Popen(command_line(folder, processes), env=environment(processes), stdin=subprocess.PIPE,
-                                    stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        yield from followed(folder, launcher)
-    except KeyboardInterrupt:
-        stop(folder, launcher)
-        raise
-    finally:
-        with suppress(OSError):
-            launcher.stdin.close()
-        launcher.wait()
-        ended(folder)
+    with tempfile.TemporaryDirectory(prefix="workbench-") as meeting, open(folder / "processes.log", "wb") as log:
+        write_json(folder / "processes.json", {"recipe": recipe, "options": options, "cpu": on_cpu(processes),
+                                               "meeting": f"{meeting}/ranks"})
+        launcher = subprocess.Popen(command_line(folder, processes), env=environment(processes, meeting), stdout=log,
+                                    stdin=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            yield from followed(folder, launcher)
+        except KeyboardInterrupt:
+            stop(folder, launcher)
+            raise
+        finally:
+            with suppress(OSError):
+                launcher.stdin.close()
+            launcher.wait()
+            ended(folder)
     judge(folder, launcher.returncode, began)
     restore(run)
 
@@ -80,19 +82,23 @@ def shared(run: Run, recipe: dict[str, Any], processes: int, **options: Any) -> 
 def command_line(folder: Path, processes: int) -> list[str]:
     """``accelerate launch`` with everything said, so that a person's own default configuration does not matter.
 
-    Its ``--cpu`` starts one process alone; ``--multi_gpu`` starts several, with gloo where there are no GPUs.
+    Its ``--cpu`` starts one process alone; ``--multi_gpu`` starts several, with gloo where there are no GPUs. They find
+    each other through files: torch's own store would listen to the whole network.
     """
     said = {"num_processes": processes, "num_machines": 1, "machine_rank": 0, "main_process_ip": "127.0.0.1",
-            "main_process_port": 0, "mixed_precision": "no", "dynamo_backend": "no", "gpu_ids": "all"}
+            "main_process_port": 0, "rdzv_backend": "c10d", "rdzv_conf": "store_type=file",
+            "mixed_precision": "no", "dynamo_backend": "no", "gpu_ids": "all"}
     options = [part for name, value in said.items() for part in (f"--{name}", str(value))]
     return [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", *options,
             "-m", "workbench.jobs.ranks", str(folder.resolve())]
 
 
-def environment(processes: int) -> dict[str, str]:
-    """This process's environment with its threads shared out, and with nothing but loopback to talk over."""
+def environment(processes: int, meeting: str) -> dict[str, str]:
+    """This process's environment with its threads shared out, a folder for passing files, loopback alone to talk over.
+    """
     threads = max(1, torch.get_num_threads() // processes)
-    found = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1",
+    found = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1", "TMPDIR": meeting,
+             "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
              "ACCELERATE_USE_CPU": str(on_cpu(processes)).lower()}
     with suppress(StopIteration, OSError):
         loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def main() -> None:
 
 def one_line(error: BaseException) -> str:
     """The error as a sentence; a full disk and a forbidden path say what to do."""
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         return f"no permission to write {error.filename}: choose another folder with --out, or change its rights"
     if isinstance(error, OSError) and error.errno == 28:
         where = error.filename or "while writing"

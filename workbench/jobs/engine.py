@@ -27,6 +27,7 @@ from workbench.jobs import folder as folders
 from workbench.jobs.secrets import Redactor
 
 MOST = 1_000_000  # characters of text that a cell's output may keep; the rest is dropped, and it says so
+START = 60  # seconds that a kernel may take to answer
 SOCKET_PATH = 80  # longest temporary folder that leaves room for a socket's file name (the system's limit is about 100)
 
 
@@ -137,14 +138,14 @@ class WorkbenchEngine(Engine):
 
     @classmethod
     def execute_notebook(cls, nb, kernel_name, output_path=None, record_path=None, record=None, redactor=None,
-                         cell_timeout=None, start_timeout=60, stdout_file=None, stderr_file=None, **kwargs):
+                         cell_timeout=None, start_timeout=None, stdout_file=None, stderr_file=None, **kwargs):
         path = record_path or output_path
         if path is None:
             raise ValueError("the workbench engine keeps the notebook while it runs: give an output path")
         manager = Record(nb, Path(path), record, redactor)
         manager.notebook_start()
         with tempfile.TemporaryDirectory(prefix="workbench-") as sockets:
-            client = Client(manager, kernel_name=kernel_name, timeout=cell_timeout, startup_timeout=start_timeout,
+            client = Client(manager, kernel_name=kernel_name, timeout=cell_timeout, startup_timeout=start_timeout or START,
                             store_widget_state=False, coalesce_streams=True, stdout_file=stdout_file,
                             stderr_file=stderr_file, config=transport(Path(sockets)))
             try:

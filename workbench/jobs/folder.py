@@ -6,7 +6,7 @@ import json
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ FORMAT = 2
 STATUSES = ("queued", "running", "succeeded", "failed", "killed")
 
 
-class Taken(RuntimeError):
+class Taken(ValueError):
     """Another process works in this folder."""
 
 
@@ -56,10 +56,10 @@ def load(folder: Path) -> dict[str, Any]:
 def read(folder: Path) -> dict[str, Any]:
     """run.json of a notebook's or a training's folder; ``running`` without a living process reads as ``killed``."""
     record = load(folder)
-    if isinstance(record["started"], float):
+    if isinstance(record.setdefault("started", None), float):
         record["started"] = datetime.fromtimestamp(record["started"], UTC).isoformat(timespec="milliseconds")
     process = record.get("process") or {"id": record.get("pid"), "host": record.get("host")}
-    if record["status"] == "running" and process["host"] == socket.gethostname() and not alive(process):
+    if record["status"] == "running" and process.get("host") == socket.gethostname() and not alive(process):
         record["status"] = "killed"
     return record
 
@@ -94,12 +94,16 @@ def event(folder: Path, kind: str, **values: Any) -> None:
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
-    """The whole lines of ``events.jsonl``."""
+    """The lines of ``events.jsonl`` that can be read; a torn or altered one is left out."""
     try:
         lines = (folder / "events.jsonl").read_bytes().split(b"\n")[:-1]
     except OSError:
         return []
-    return [json.loads(line) for line in lines if line]
+    found = []
+    for line in lines:
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 def write(folder: Path, record: dict[str, Any], **facts: Any) -> None:

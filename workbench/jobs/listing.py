@@ -71,8 +71,8 @@ def told(folder: Path, record: Mapping[str, Any]) -> list[str]:
 
 def brief(use: Mapping[str, Any]) -> dict[str, Any]:
     """A training in short: its method without the module, sums by their first 16 digits."""
-    return {name: value.rpartition(":")[2][:16 if name.endswith("sha256") else None] if isinstance(value, str) else value
-            for name, value in use.items()}
+    found = {name: value.rpartition(":")[2] if isinstance(value, str) else value for name, value in use.items()}
+    return {name: value[:16] if name.endswith("sha256") else value for name, value in found.items()}
 
 
 def section(record: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -75,6 +75,7 @@ def differences(old: Path, new: Path, records: tuple[Parts, Parts], weights: boo
             continue
         yield from training(name, old / name, new / name)
         yield from pairs(f"{name}: frozen net", before[name].get("given"), after[name].get("given"))
+        yield from pairs(f"{name}: first batch of data", *(one[name].get("data_sha256") for one in (before, after)))
         if weights:
             yield from checkpoint(name, old / name, new / name)
     yield from figures(old / "figures", new / "figures")

@@ -58,6 +58,7 @@ def watch(leaving: threading.Event) -> socket.socket:
 def train_together(folder: Path, leaving: threading.Event) -> None:
     """Train the run of ``processes.json`` with the other processes, to its end or until rank 0 is told to stop."""
     from accelerate import Accelerator
+    from torch import distributed
 
     from workbench.benches.assemble import from_recipe
     from workbench.jobs.team import Team
@@ -66,8 +67,12 @@ def train_together(folder: Path, leaving: threading.Event) -> None:
     from workbench.train.place import Place
 
     told: dict[str, Any] = json.loads((folder / "processes.json").read_text(encoding="utf-8"))
+    distributed.init_process_group("gloo" if told["cpu"] else "nccl", init_method=f"file://{told['meeting']}",
+                                   rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"]))
     place = Place.of(Accelerator(cpu=told["cpu"]))
     run = from_recipe(told["recipe"], folder, place=place)
+    if place.device.type != "cpu":
+        run.data = There(run.data, place.device)
     team = Team(run, told["options"].get("milestone"))
     if place.rank and checkpoints(folder):
         restore(run)
@@ -79,6 +84,17 @@ def train_together(folder: Path, leaving: threading.Event) -> None:
             pass
         team.stop()
     team.agree()
+
+
+class There:
+    """Data whose batches lie on the device that their run computes on."""
+
+    def __init__(self, data: Any, device: Any) -> None:
+        self.data, self.device = data, device
+
+    def at(self, step: int, block: int = 0) -> Any:
+        batch = self.data.at(step, block)
+        return type(batch)(*(part if part is None else part.to(self.device) for part in batch))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,10 @@ def same(job: Job, record: Mapping[str, Any]) -> None:
             raise ValueError(f"that folder holds a run with {name} = {other!r}, not {value!r}: name another with --out")
 
 
-def work(folder: Path, *, html: bool = True) -> str:
+def work(folder: Path, *, reports: Sequence[str] = folders.STATUSES) -> str:
     """Run the job of a folder to its end and return its status; a job that has succeeded is left as it is.
 
+    The HTML is written where it ends with one of the statuses in ``reports``.
     Raises ValueError for a folder without a job that can be run or a secret that is not set, and Taken where another
     process is at it.
     """
@@ -76,7 +77,7 @@ def work(folder: Path, *, html: bool = True) -> str:
                       machine=provenance.machine(), lock=provenance.lock())
         folders.event(folder, "started", attempt=record["attempts"])
         with secrets.hushed(redactor):
-            return finish(folder, record, values, html, redactor)
+            return finish(folder, record, values, reports, redactor)
 
 
 def injected(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def injected(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         raise BadParameter(f"{folder / 'run.json'} gives {name} no value: start the run anew") from None
 
 
-def finish(folder: Path, record: dict[str, Any], values: dict[str, Any], html: bool,
+def finish(folder: Path, record: dict[str, Any], values: dict[str, Any], reports: Sequence[str],
            redactor: secrets.Redactor) -> str:
     """Execute, close run.json with the true status and write the HTML of whatever was reached; returns the status."""
     began, status, error = time.monotonic(), "failed", None
@@ -116,7 +117,7 @@ def finish(folder: Path, record: dict[str, Any], values: dict[str, Any], html: b
                       **redactor.all(told))
     if error:
         print(f"{status}: {error}", file=sys.stderr, flush=True)
-    if html:
+    if status in reports:
         from workbench.jobs.report import write_html
 
         executed = folder / record["notebook"]
@@ -185,4 +186,6 @@ def sentence(problem: Exception) -> str:
         return "the kernel died (out of memory, or killed from outside); finished cells are kept"
     if kind == "CellTimeoutError":
         return "a cell ran past its time limit; finished cells are kept"
+    if "Kernel didn't respond" in text or "Kernel died before" in text:
+        return "the kernel did not start: is ipykernel installed here, and memory left? `workbench doctor` looks"
     return f"{kind}: {text.strip().splitlines()[0] if text.strip() else 'no message'}"

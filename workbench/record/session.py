@@ -9,7 +9,7 @@ from typing import Any
 from workbench.record.control import Orders
 from workbench.record.losses import reading
 from workbench.record.store import Store
-from workbench.train.checkpoint import checkpoints, restore, save_run
+from workbench.train.checkpoint import checkpoints, restore, save_run, sum_of
 from workbench.train.loop import Diverged, train
 from workbench.train.run import Run
 from workbench.types import Stepped
@@ -43,9 +43,15 @@ def session(run: Run, recipe: dict[str, Any], *, every: int = 10, save_every: in
         store.describe(skipped_checkpoints=state["skipped"])
     else:
         store.resume(0)
+        store.describe(data_sha256=sum_of(known(run.data.at(0, 0)._asdict())))
         save_run(run, offset=0)
     saves = Saves(run, store, save_every, milestone)
     yield from watched(loop(run), run, store, every, saves, Orders(run, store, stop, saves.save))
+
+
+def known(batch: dict[str, Any]) -> dict[str, Any]:
+    """What a batch has: by the sum of the first one, runs tell whether they learned from the same data."""
+    return {name: tensor for name, tensor in batch.items() if tensor is not None}
 
 
 class Saves:

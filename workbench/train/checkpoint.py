@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,13 @@ class BrokenCheckpoint(ValueError):
 
 def fingerprint(net: nn.Module) -> str:
     """sha256 over names, shapes and bytes of a net's state, first 16 hex digits."""
+    return sum_of(net.state_dict())
+
+
+def sum_of(tensors: Mapping[str, Tensor]) -> str:
+    """The same of any named tensors."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(net.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else
                       repr(tensor.item()).encode())

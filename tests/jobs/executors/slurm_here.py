@@ -1,4 +1,4 @@
-"""A real Slurm of one machine in a folder: munged, slurmctld and slurmd, on loopback, for as long as a test needs them."""
+"""A real Slurm of one machine in a folder: munged, slurmctld and slurmd, on loopback, while tests need it."""
 
 import getpass
 import os
@@ -6,9 +6,11 @@ import shutil
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_IFCHR
+
+import psutil
 
 PROGRAMS = ("munged", "mungekey", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "srun")
 GPUS = 4  # that are none: character devices of the same names
@@ -76,14 +78,7 @@ def slurm_here(folder: Path):
         until(lambda: "idle" in said("sinfo", "--noheader", "--format=%t"), folder)
         yield gpus
     finally:
-        said("scancel", f"--user={getpass.getuser()}", "--signal=KILL")
-        for process in reversed(started):
-            process.terminate()
-        for process in reversed(started):
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        stop(started)
         for name, value in before.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
@@ -117,6 +112,22 @@ def ports(count: int) -> list[int]:
 def start(folder: Path, *command: str) -> subprocess.Popen:
     with open(folder / f"{command[0]}.out", "wb") as out:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+
+
+def stop(started: list[subprocess.Popen]) -> None:
+    """End what runs and the daemons, and the steps that live without them."""
+    said("scancel", f"--user={getpass.getuser()}", "--signal=KILL")
+    end = time.monotonic() + 5
+    while said("squeue", "--noheader").strip() and time.monotonic() < end:
+        time.sleep(0.2)
+    for process in reversed(started):
+        process.kill()
+        process.wait()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            ours = process.environ().get("SLURM_CONF") == os.environ["SLURM_CONF"]
+            if ours and process.name().startswith("slurm"):
+                process.kill()
 
 
 def said(*command: str) -> str:

@@ -12,9 +12,9 @@ from tests.jobs.executors.conftest import at_work, run, until
 from workbench.jobs import folder as folders
 from workbench.jobs.executors import GRACE, LOG, executor
 
-MEASURE = """import json, os, torch
-weights = torch.randn(64, 64, generator=torch.Generator().manual_seed(steps)).double()
-score = torch.linalg.svdvals(weights @ weights.T).log().sum().item()
+MEASURE = """import json, os, numpy
+weights = numpy.random.default_rng(steps).normal(size=(64, 64))
+score = numpy.log(numpy.linalg.svd(weights @ weights.T, compute_uv=False)).sum().item()
 open(os.path.join(os.environ['WORKBENCH_RUN_FOLDER'], 'metrics.json'), 'w').write(json.dumps({'score': score}))
 print(score)"""
 RAISE = "raise ValueError('no such thing')"

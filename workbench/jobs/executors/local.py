@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ class Process:
         self.gpus, self.asked = list(gpus), None
         own = {"WORKBENCH_PARENT": str(os.getpid())} | ({"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {})
         own = {**settings.pop("env", os.environ), **own}
-        with open(folder / LOG, "ab") as log:
+        with open(folder / LOG, "ab") as log, heard(signal.SIGINT):
             self.popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                                           start_new_session=True, env=own, **settings)
 
@@ -88,6 +88,16 @@ class Process:
             with suppress(psutil.Error):
                 process.kill()
         self.popen.wait()
+
+
+@contextmanager
+def heard(number: signal.Signals) -> Iterator[None]:
+    """Let processes that are started meanwhile hear a signal that we block (Ray's workers do): it interrupts a cell."""
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def members(pid: int) -> list[psutil.Process]:

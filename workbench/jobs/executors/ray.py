@@ -34,9 +34,9 @@ class Ray:
         if address is not None and address != "auto":
             guard(address, self.ray.__version__)
         self.own = not self.ray.is_initialized()
-        if self.own:
-            connect(self.ray, address, jobs)
         try:
+            if self.own:
+                connect(self.ray, address)
             if address is not None:
                 guard(self.ray.get_runtime_context().gcs_address, self.ray.__version__)
             nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
@@ -127,12 +127,11 @@ def attempt(command: list[str], folder: str, directory: str, variables: dict[str
     process = Process(command, Path(folder), [str(gpu) for gpu in ray.get_gpu_ids()], env=env,
                       cwd=directory if Path(directory).is_dir() else None)
     try:
-        while (code := process.ended()) is None:
+        while process.ended() is None:
             time.sleep(0.05)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # what a task sees of ray.cancel
         process.cancel()
-        raise
-    return code
+    return process.popen.returncode
 
 
 def imported(alone: bool) -> Any:
@@ -149,14 +148,19 @@ def imported(alone: bool) -> Any:
     return ray
 
 
-def connect(ray: Any, address: str | None, jobs: int) -> None:
-    """Join the cluster, or start one here; our own signal handlers stay."""
+def connect(ray: Any, address: str | None) -> None:
+    """Join the cluster, or start one here; our own signal handlers stay. RuntimeError where Ray cannot."""
     main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGTERM) if main else None
     own = {"include_dashboard": False, "object_store_memory": OWN_STORE} if address is None else {}
-    ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
-    if main:
-        signal.signal(signal.SIGTERM, handler)
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
+    except Exception as error:
+        raise RuntimeError(f"Ray {'does not start' if address is None else f'at {address} does not answer'}: "
+                           f"{str(error).splitlines()[0]}") from error
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, handler)
 
 
 def guard(address: str, version: str) -> None:

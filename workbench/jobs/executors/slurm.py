@@ -11,8 +11,8 @@ import os
 import secrets
 import subprocess
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class Slurm:
 
     def room(self) -> bool:
         """Slurm keeps what waits; without it there is room for ``jobs``."""
-        self.tasks = [task for task in self.tasks if task.ended() is None]
+        self.tasks = [task for task in self.tasks if task.look() is None]
         return len(self.tasks) < (self.jobs if self.cluster == "local" else MOST)
 
     def submit(self, folder: Path) -> Submission:
@@ -82,7 +82,7 @@ class Slurm:
         names = {"job_name": name, "array_parallelism": free} if self.cluster == "slurm" else {}
         executor.update_parameters(**self.settings, **names)
         try:
-            with submitit().helpers.clean_env():
+            with outside():
                 jobs = executor.submit_array([Worker(self.command(task.folder), task.folder.resolve())
                                               for task in waiting])
         except submitit().core.utils.FailedJobError as error:
@@ -115,7 +115,7 @@ class Slurm:
         return task
 
     def close(self) -> None:
-        left = [task for task in self.tasks if task.ended() is None]
+        left = [task for task in self.tasks if task.look() is None]
         for task in left:
             task.ask()
         for task in left:
@@ -136,10 +136,12 @@ class Submission:
         write_json(self.folder / SUBMISSION, self.facts)
 
     def ended(self) -> int | None:
-        if self.code is None:
-            if self.id is None:
-                self.slurm.hand_over()
-                return None
+        if self.id is None and self.code is None:
+            self.slurm.hand_over()
+        return self.look()
+
+    def look(self) -> int | None:
+        if self.code is None and self.id is not None:
             self.code = exit_status(self.folder, self.id)
             if self.code is None and not self.lives():
                 code = exit_status(self.folder, self.id)
@@ -173,8 +175,17 @@ class Submission:
         end = time.monotonic() + LEAVING + GRACE
         while self.code is None and time.monotonic() < end:
             if not self.lives(now=True):
-                self.code = told(self.folder) if self.ended() is None else self.code
+                self.code = told(self.folder) if self.look() is None else self.code
             time.sleep(0.2)
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """Hide the job that we may run in ourselves, but not where Slurm is found."""
+    kept = {name: os.environ[name] for name in ("SLURM_CONF", "SLURM_CLUSTERS") if name in os.environ}
+    with submitit().helpers.clean_env():
+        os.environ.update(kept)
+        yield
 
 
 def told(folder: Path) -> int:
