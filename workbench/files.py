@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -20,6 +21,17 @@ def write_whole(path: Path, data: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """The content with the sha256 of its canonical JSON as ``digest``, which tells a byte that was changed later."""
+    plain = {name: value for name, value in content.items() if name != "digest"}
+    return plain | {"digest": hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()}
+
+
+def sound(content: dict[str, Any]) -> bool:
+    """Whether the content is as it was sealed, or never was."""
+    return "digest" not in content or sealed(content)["digest"] == content["digest"]
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -12,6 +12,7 @@ from workbench.benches.assemble import born, recipe
 from workbench.cells.distil import model_of, resumed
 from workbench.cells.live import Live
 from workbench.cells.watch import Watch
+from workbench.files import sealed
 from workbench.papers.chosen import method as named
 from workbench.record.control import command
 from workbench.record.store import read_events, read_state
@@ -148,7 +149,7 @@ def test_a_lost_run_is_told_and_resumed(ring_run):
     command(run.folder, "stop")
     live.wait(20)
     state = read_state(run.folder)
-    (run.folder / "run.json").write_text(json.dumps({**state, "status": "running", "pid": 2**22 + 1}))
+    (run.folder / "run.json").write_text(json.dumps(sealed({**state, "status": "running", "pid": 2**22 + 1})))
     watch = Watch({"run": run.folder})
     watch.look()
     assert watch.panels[0].data["status"] == "lost" and "w.resume(" in watch.panels[0].data["message"]

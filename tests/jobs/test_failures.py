@@ -14,7 +14,7 @@ import pytest
 
 from workbench import files
 from workbench.jobs import engine, provenance
-from workbench.jobs.folder import Taken, alone, load, read
+from workbench.jobs.folder import Taken, alone, load, read, write
 from workbench.jobs.notebook import prepare
 from workbench.jobs.start import start
 from workbench.jobs.work import lay, work
@@ -83,7 +83,7 @@ def test_two_launches_of_one_folder(laid):
 def test_a_clock_that_is_set_back_kills_nobody(laid, monkeypatch):
     folder = laid("kept = 1")
     record = load(folder) | {"status": "running", "process": provenance.process(), "started": "2126-01-01T00:00:00Z"}
-    files.write_json(folder / "run.json", record)
+    write(folder, record)
 
     class Past(datetime):
         @classmethod

@@ -40,7 +40,8 @@ def test_a_run_leaves_its_whole_record(notebook, tmp_path, capfd):
     executed = nbformat.read(folder / "tiny.ipynb", as_version=4)
     assert executed.cells[3].outputs[0].text == f"5 0.5 {hostile} 7 1\n"
     page = (folder / "tiny.html").read_text()
-    assert "<script" not in page and "<b>bold</b>" in page and "<h1" in page and "&lt;h1" not in page and "default-src 'none'" in page
+    assert "<script" not in page and "<b>bold</b>" in page and "<h1" in page and "&lt;h1" not in page
+    assert "default-src 'none'" in page
     out, err = capfd.readouterr()
     assert f"report: {folder / 'tiny.html'}" in out
     assert "cell 3 of 5" in err and "moving" in err

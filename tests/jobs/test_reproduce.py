@@ -6,7 +6,7 @@ import shutil
 import nbformat
 import pytest
 
-from workbench.jobs.folder import read
+from workbench.jobs.folder import load, read, write
 from workbench.jobs.reproduce import beside, prepare, repeat
 from workbench.jobs.start import start
 
@@ -39,7 +39,7 @@ def copied(made, tmp_path):
     def change(**facts):
         folder = tmp_path / "copy"
         shutil.copytree(made, folder)
-        (folder / "run.json").write_text(json.dumps(json.loads((made / "run.json").read_text()) | facts))
+        write(folder, load(made), **facts)
         return folder
     return change
 

@@ -15,7 +15,7 @@ does, attempt = record["parameters"]["does"], record["attempts"] + 1
 def write(status, error=None):
     record.update(status=status, error=error, attempts=attempt, started="2026-01-01T00:00:00+00:00", seconds=0.1,
                   process={"id": os.getpid(), "host": os.uname().nodename, "began": None})
-    (folder / "run.json.part").write_text(json.dumps(record))
+    (folder / "run.json.part").write_text(json.dumps({key: value for key, value in record.items() if key != "digest"}))
     (folder / "run.json.part").rename(folder / "run.json")
 
 

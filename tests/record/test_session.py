@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.train.toys import Follow, Points, Rich, bits, drain, new
+from workbench.files import sealed
 from workbench.record.losses import BINS
 from workbench.record.session import session
 from workbench.record.store import read_events, read_state
@@ -177,7 +178,7 @@ def test_a_run_of_another_recipe_is_refused_with_the_first_difference(tmp_path):
 def test_a_second_writer_is_refused_before_it_touches_anything(tmp_path):
     recorded(tmp_path, until=4)
     state = json.loads((tmp_path / "run.json").read_text())
-    (tmp_path / "run.json").write_text(json.dumps(state | {"status": "running", "pid": 1}))
+    (tmp_path / "run.json").write_text(json.dumps(sealed(state | {"status": "running", "pid": 1})))
     for path in checkpoints(tmp_path):
         path.write_text("{")  # as if just being written: the reason to be told is the other writer
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

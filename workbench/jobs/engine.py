@@ -26,6 +26,7 @@ from workbench.files import write_whole
 from workbench.jobs import folder as folders
 from workbench.jobs.secrets import Redactor
 
+AT_ONCE = 1.0  # seconds in which signals are one request: Slurm sends to every process, and we send once more
 MOST = 1_000_000  # characters of text that a cell's output may keep; the rest is dropped, and it says so
 START = 60  # seconds that a kernel may take to answer
 SOCKET_PATH = 80  # longest temporary folder that leaves room for a socket's file name (the system's limit is about 100)
@@ -76,7 +77,7 @@ class Record(NotebookExecutionManager):
 class Client(PapermillNotebookClient):
     """Executes the cells; the first signal interrupts the running cell, the second one the run."""
 
-    asked = False
+    asked = 0.0  # when
     printed: tuple[int, int] = (-1, 0)  # (cell, characters of text it printed)
 
     def papermill_execute_cells(self) -> None:
@@ -122,8 +123,10 @@ class Client(PapermillNotebookClient):
 
     def interrupt(self, number, frame) -> None:
         if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
+            if time.monotonic() - self.asked > AT_ONCE:
+                raise KeyboardInterrupt
+            return
+        self.asked = time.monotonic()
         process = getattr(getattr(self.km, "provisioner", None), "process", None)
         if process is not None:
             process.send_signal(signal.SIGINT)
@@ -145,9 +148,9 @@ class WorkbenchEngine(Engine):
         manager = Record(nb, Path(path), record, redactor)
         manager.notebook_start()
         with tempfile.TemporaryDirectory(prefix="workbench-") as sockets:
-            client = Client(manager, kernel_name=kernel_name, timeout=cell_timeout, startup_timeout=start_timeout or START,
-                            store_widget_state=False, coalesce_streams=True, stdout_file=stdout_file,
-                            stderr_file=stderr_file, config=transport(Path(sockets)))
+            client = Client(manager, kernel_name=kernel_name, timeout=cell_timeout,
+                            startup_timeout=start_timeout or START, store_widget_state=False, coalesce_streams=True,
+                            stdout_file=stdout_file, stderr_file=stderr_file, config=transport(Path(sockets)))
             try:
                 client.execute()
             finally:

@@ -8,10 +8,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from workbench.files import write_json
+from workbench.files import sealed, sound, write_json
 from workbench.jobs.provenance import alive
 
 FORMAT = 2
@@ -50,6 +51,8 @@ def load(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} was not written by this package")
     if record["format"] > FORMAT:
         raise ValueError(f"{path} has format {record['format']}, this version reads up to {FORMAT}: update the package")
+    if not sound(record):
+        raise ValueError(f"{path} was altered since it was written: restore it, or start the run anew")
     return record
 
 
@@ -107,9 +110,21 @@ def events(folder: Path) -> list[dict[str, Any]]:
 
 
 def write(folder: Path, record: dict[str, Any], **facts: Any) -> None:
-    """Set facts of run.json and write it whole."""
+    """Set facts of run.json and write it whole and sealed."""
     record |= facts
-    write_json(folder / "run.json", record)
+    write_json(folder / "run.json", sealed(record))
+
+
+def manifest(folder: Path) -> dict[str, str]:
+    """sha256 of what a job leaves for others to read, by name: its notebook, metrics and figures."""
+    found = sorted([*folder.glob("*.ipynb"), *folder.glob("metrics.json"), *folder.glob("figures/*")])
+    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+def altered(folder: Path, record: dict[str, Any]) -> list[str]:
+    """Names of the files that are not as the job left them when it ended."""
+    now = manifest(folder)
+    return [name for name, known in (record.get("files") or {}).items() if now.get(name) != known]
 
 
 def listing(root: Path) -> list[tuple[Path, dict[str, Any]]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.jobs.folder import listing, load, read
+from workbench.jobs.folder import altered, listing, load, read
 
 NUMERIC = ("python", "torch", "numpy", "distillation-workbench")  # of the versions, those that are shown
 
@@ -44,6 +44,8 @@ def whole(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         record["warnings"] = [*(record.get("warnings") or []), "metrics.json is torn: its numbers are not shown"]
         metrics = {}
+    changed = [f"{name} was altered since the run ended" for name in altered(folder, record)]
+    record["warnings"] = [*(record.get("warnings") or []), *changed]
     return record | {"metrics": metrics if isinstance(metrics, dict) else {}}
 
 

@@ -11,6 +11,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -62,9 +63,15 @@ def versions() -> dict[str, str]:
 
 
 def lock() -> list[str]:
-    """``name==version`` of everything that is installed here, sorted: what ``pip install -r`` takes."""
-    found = {re.sub(r"[-_.]+", "-", one.name).lower(): one.version for one in importlib.metadata.distributions() if
-             one.name}
+    """``name==version`` of everything that is installed here, sorted: what ``pip install -r`` takes.
+
+    Read from the names of the folders that installers leave: opening all of them takes a second.
+    """
+    found: dict[str, str] = {}
+    for place in sys.path:
+        for folder in Path(place).glob("*.dist-info") if place else ():
+            name, _, version = folder.stem.rpartition("-")
+            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)
     return [f"{name}=={version}" for name, version in sorted(found.items())]
 
 

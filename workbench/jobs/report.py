@@ -22,7 +22,7 @@ FRAME = """<details><summary>move through it: {name}</summary>
 <iframe sandbox="allow-scripts" loading="lazy" style="width:100%;height:{height}px;border:0" srcdoc="{page}"></iframe>
 </details>"""
 TAGS = {*bleach.ALLOWED_TAGS, "br", "caption", "del", "div", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "p", "pre",
-        "span", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr"}  # of Markdown and our tables; the rest is text
+        "span", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr"}  # of Markdown and of our tables
 HEIGHT = 720  # pixels of a view in the page
 
 

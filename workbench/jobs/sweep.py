@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.files import write_json
+from workbench.files import sealed, write_json
 from workbench.jobs import folder as folders
 from workbench.jobs.executors import TAKEN, Executor, Task
 from workbench.jobs.notebook import Job
@@ -49,9 +49,9 @@ class Sweep:
         (first, _) = next(iter(self.jobs.values()))
         rows = [{"folder": folder.relative_to(self.folder).as_posix(), "varied": varied}
                 for folder, (_, varied) in self.jobs.items()]
-        write_json(self.folder / "sweep.json", {
+        write_json(self.folder / "sweep.json", sealed({
             "format": FORMAT, "status": status, "notebook": f"{first.stem}.ipynb", "notebook_sha256": first.sha256,
-            "started": self.started, **self.how, **facts, "jobs": rows})
+            "started": self.started, **self.how, **facts, "jobs": rows}))
 
     def run(self, executor: Executor, retries: int = 1, told: Callable[[Sweep], None] = lambda sweep: None) -> str:
         """Run what is left, each job at most ``1 + retries`` times; ``told(self)`` is called over and over.
@@ -74,7 +74,7 @@ class Sweep:
         return status
 
     def work_through(self, executor: Executor, retries: int, told: Callable[[Sweep], None]) -> None:
-        waiting = deque(folder for folder in self.jobs if folder not in self.before)
+        waiting = deque(folder for folder, status in self.state.items() if status not in ("succeeded", "broken"))
         tasks: dict[Path, Task] = {}
         tries = dict.fromkeys(waiting, 0)
         for folder in list(waiting):
@@ -107,10 +107,14 @@ def address(jobs: Sequence[tuple[Job, dict[str, Any]]]) -> str:
 
 
 def standing(folder: Path) -> str:
-    """A job's status as its folder tells it; ``missing`` where none was laid out whole."""
+    """A job's status as its folder tells it; ``missing`` where none was laid out, ``broken`` where it was altered."""
     if not (folder / "run.json").is_file():
         return "missing"
-    return folders.read(folder)["status"]
+    try:
+        record = folders.read(folder)
+    except ValueError:
+        return "broken"
+    return "broken" if record["status"] == "succeeded" and folders.altered(folder, record) else record["status"]
 
 
 def outcome(folder: Path, code: int) -> tuple[str, bool]:

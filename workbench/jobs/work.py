@@ -20,7 +20,7 @@ from typing import Any
 from workbench.files import write_json
 from workbench.jobs import cost, provenance, secrets
 from workbench.jobs import folder as folders
-from workbench.jobs.notebook import Job
+from workbench.jobs.notebook import Job, load
 from workbench.jobs.parameters import BadParameter, read, settle
 
 KEPT = ("threads", "processes", "cell_timeout", "secrets", "parent")  # facts of how a job is to be run
@@ -37,7 +37,7 @@ def lay(job: Job, folder: Path, **how: Any) -> Path:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
     write_json(folder / f"{job.stem}.ipynb", notebook)
-    write_json(folder / "run.json", {
+    folders.write(folder, {
         "format": folders.FORMAT, "status": "queued", "notebook": f"{job.stem}.ipynb", "notebook_sha256": job.sha256,
         "parameters": job.parameters, "given": list(job.given), "seed": job.parameters.get("seed"), "key": job.key,
         "laid": folders.now(), "started": None, "ended": None, "seconds": None, "error": None, "attempts": 0,
@@ -84,7 +84,10 @@ def injected(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     """The given values, checked once more against the folder's own notebook: run.json may have been edited."""
     if not {"notebook", "parameters", "given", "attempts"} <= record.keys():
         raise ValueError(f"{folder} is a training's folder, not a job's: name the folder above it")
-    notebook = json.loads((folder / record["notebook"]).read_text(encoding="utf-8"))
+    notebook = load(folder / record["notebook"])
+    own = {"cells": [cell for cell in notebook["cells"] if "injected-parameters" not in tags(cell)]}
+    if provenance.sources_digest(own) != record["notebook_sha256"]:
+        raise ValueError(f"{folder / record['notebook']} was altered since the run began: start the run anew")
     try:
         return settle(read(notebook), {name: record["parameters"][name] for name in record["given"]}, {})
     except KeyError as name:
@@ -113,6 +116,7 @@ def finish(folder: Path, record: dict[str, Any], values: dict[str, Any], reports
         seconds = round(before + time.monotonic() - began, 2)
         folders.event(folder, "ended", status=status, error=error)
         told = cost.closing(folder, record, seconds) | {"warnings": redactor.folder(folder)}
+        told["files"] = folders.manifest(folder)
         folders.write(folder, record, status=status, error=error, ended=folders.now(), seconds=seconds,
                       **redactor.all(told))
     if error:
@@ -145,13 +149,17 @@ def execute(folder: Path, record: dict[str, Any], values: dict[str, Any], redact
 
 def fresh(notebook: Any) -> Any:
     """The notebook as it was before any execution: without outputs and the cell that an earlier one injected."""
-    kept = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    kept = [cell for cell in notebook.cells if "injected-parameters" not in tags(cell)]
     for cell in kept:
         cell.metadata.pop("papermill", None)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     notebook.cells = kept
     return notebook
+
+
+def tags(cell: Mapping[str, Any]) -> list[str]:
+    return cell.get("metadata", {}).get("tags", [])
 
 
 def variables(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:

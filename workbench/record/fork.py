@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from workbench.files import write_json
+from workbench.files import sealed, write_json
 from workbench.record.store import Store, read_state
-from workbench.train.checkpoint import BrokenCheckpoint, checkpoints, read, sealed
+from workbench.train.checkpoint import BrokenCheckpoint, checkpoints, read
 
 
 def fork(folder: Path | str, new_folder: Path | str, checkpoint: int | None = None, steps: int | None = None,

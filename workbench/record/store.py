@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from workbench.files import write_json
+from workbench.files import sealed, sound, write_json
 
 FORMAT = 1
 ENDED = ("finished", "stopped", "diverged", "failed")
@@ -36,7 +36,7 @@ class Store:
     def describe(self, **facts: Any) -> None:
         """Set facts of run.json and write it."""
         self.state = {"format": FORMAT, **self.state, **facts, "updated": time.time()}
-        write_json(self.folder / "run.json", self.state)
+        write_json(self.folder / "run.json", sealed(self.state))
 
     def alone(self) -> None:
         """Raise RuntimeError where another living process writes this folder."""
@@ -97,11 +97,13 @@ def read_state(folder: Path | str) -> dict[str, Any]:
         raise ValueError(f"{path} was not written by this package")
     if state["format"] > FORMAT:
         raise ValueError(f"{path} has format {state['format']}, this version reads up to {FORMAT}: update the package")
+    if not sound(state):
+        raise ValueError(f"{path} was altered since it was written: restore it, or start the run anew")
     return state
 
 
 def read_events(folder: Path | str, kind: str | None = None) -> Iterator[dict[str, Any]]:
-    """Events of a run's folder in order, of one kind if given; a torn last line is left out."""
+    """Events of a run's folder in order, of one kind if given; torn and altered lines are left out."""
     path = Path(folder) / "events.jsonl"
     if not path.exists():
         return
@@ -109,9 +111,18 @@ def read_events(folder: Path | str, kind: str | None = None) -> Iterator[dict[st
         for line in file:
             if not line.endswith(b"\n"):
                 return
-            event = json.loads(line)
-            if kind in (None, event["kind"]):
+            event = understood(line)
+            if event and kind in (None, event["kind"]):
                 yield event
+
+
+def understood(line: bytes) -> dict[str, Any] | None:
+    """An event's line; None for one that was altered."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "kind" in event else None
 
 
 def difference(old: Any, new: Any, name: str = "recipe") -> tuple[str, Any, Any] | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from workbench.files import sound
 
 FORMAT = 1
 
@@ -39,6 +42,8 @@ def read_sweep(folder: Path | str) -> dict[str, Any]:
         raise ValueError(f"{path} is torn or was not written by this package: run the sweep's command again") from None
     if known > FORMAT:
         raise ValueError(f"{path} has format {known}, this version reads up to {FORMAT}: update the package")
+    if not sound(found):
+        raise ValueError(f"{path} was altered since it was written: run the sweep's command again")
     return found
 
 
@@ -49,11 +54,21 @@ def rows(folder: Path | str) -> list[Row]:
 
 def row(folder: Path, varied: dict[str, Any]) -> Row:
     record = content(folder / "run.json")
-    status = "queued" if not folder.exists() else record.get("status", "broken")
-    numbers = content(folder / "metrics.json")
+    status, error = record.get("status", "queued" if not folder.exists() else "broken"), record.get("error") or ""
+    numbers, known = content(folder / "metrics.json"), (record.get("files") or {}).get("metrics.json")
+    if status == "broken" or not sound(record) or (known and known != digest(folder / "metrics.json")):
+        status, numbers = "broken", {}
+        error = "its run.json or metrics.json was altered: remove its folder to run it anew"
     metrics = {name: float(value) for name, value in numbers.items() if isinstance(value, int | float)}
-    return Row(folder, varied, status, record.get("error") or "", float(record.get("seconds") or 0.0),
+    return Row(folder, varied, status, error, float(record.get("seconds") or 0.0),
                int(record.get("attempts") or 0), metrics, record)
+
+
+def digest(path: Path) -> str:
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def content(path: Path) -> dict[str, Any]:

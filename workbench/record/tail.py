@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workbench.record.store import alive, read_state
+from workbench.record.store import alive, read_state, understood
 
 STALE = 10.0  # seconds without a heartbeat after which a run that should be alive is called lost
 
@@ -45,7 +44,7 @@ class Tail:
         lines = text.splitlines()
         if lines:
             self.offset, self.last = self.offset + len(text), lines[-1] + b"\n"
-        return News([json.loads(line) for line in lines], anew)
+        return News([event for line in lines if (event := understood(line))], anew)
 
     def goes_on(self, file: Any) -> bool:
         """Whether the last line that was read still stands where it stood."""

@@ -55,15 +55,16 @@ def _steps(net: Any, process: Process, solver: Solver, grid: Tensor, start: Fram
     last = [not bool(level.any()) for level in grid]  # read on the host, once
     levels = grid.to(x.device)
     levels = levels[:, None] if levels.ndim == 1 else levels  # (N+1, 1): a shared level is reckoned with once
+    here = each(levels[start.step], x)
     for step in range(start.step, steps):
         t, s = levels[step], levels[step + 1]
+        there = each(s, x)
         with nullcontext() if grad else torch.no_grad():
             moved = solver.step(net, process, x, t, s, memory, _counted(key, step, x.device), last=last[step + 1])
         evaluations += weight * moved.evaluations
-        yield Frame(step, x, each(t, x), each(s, x), moved.x0, moved.kind, moved.velocity, memory, key, evaluations)
-        x, memory = moved.x_s, moved.memory
-    end = each(levels[-1], x)
-    yield Frame(steps, x, end, end, x, memory=memory, key=key, evaluations=evaluations)
+        yield Frame(step, x, here, there, moved.x0, moved.kind, moved.velocity, memory, key, evaluations)
+        x, memory, here = moved.x_s, moved.memory, there
+    yield Frame(steps, x, here, here, x, memory=memory, key=key, evaluations=evaluations)
 
 
 def _counted(key: Key, step: int, device: torch.device) -> Rng:

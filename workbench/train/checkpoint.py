@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from workbench.files import write_whole
+from workbench.files import sealed, write_whole
 from workbench.train.run import Run
 
 FORMAT = 1
@@ -79,12 +79,6 @@ def save_run(run: Run, milestone: int | None = None, **extra: Any) -> Path:
         old.unlink()
         old.with_suffix(".safetensors").unlink(missing_ok=True)
     return path
-
-
-def sealed(state: dict[str, Any]) -> dict[str, Any]:
-    """The state with the sha256 of its canonical JSON as ``digest``: what a checkpoint's JSON file holds."""
-    plain = {name: value for name, value in state.items() if name != "digest"}
-    return plain | {"digest": hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()}
 
 
 def checkpoints(folder: Path) -> list[Path]:

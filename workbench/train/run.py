@@ -140,7 +140,7 @@ class Run:
 
     def now(self, update: int, block: int) -> Now:
         key = Key(self.seed, self.act, update, self.act_step, block)
-        if self.counter is not None:
+        if self.counter is not None and self.place.world > 1:
             self.counter.counts = block in self.place.blocks(self.blocks)
         return Now(self.act_step, self.acts[self.act].steps, key, self.place.device)
 

@@ -63,6 +63,7 @@ def test_cancelled_and_killed_jobs_leave_nothing_behind(place, laid):
     cancelled.cancel()
     assert time.monotonic() - began < GRACE + 5
     assert cancelled.ended() not in (0, None) and folders.load(one)["status"] == "killed"
+    assert folders.load(one)["error"] == "Interrupted: interrupted; finished cells and checkpoints are kept"
     until(lambda: killed.ended() is not None, seconds=10)
     assert killed.ended() != 0 and folders.read(other)["status"] == "killed"
     until(lambda: not at_work(one) and not at_work(other), seconds=10)

@@ -121,7 +121,7 @@ def test_the_folder_beats_the_queue(tmp_path, monkeypatch):
 def test_a_queue_that_does_not_answer_has_lost_nothing(tmp_path, monkeypatch):
     answer = tmp_path / "answer"
     monkeypatch.setattr(slurm_queue, "ASK", ["cat", str(answer)])
-    queue = Queue(every=0)
+    queue = Queue(every=1e9)
     assert queue.has("7_1") and queue.has("7_1", now=True)
     for text, lives in (("7_1|a|RUNNING\n", True), ("7_1|a|PREEMPTED\n", True), ("7_1|a|PENDING\n", True)):
         answer.write_text(text)

@@ -57,7 +57,10 @@ class Slurm:
     def room(self) -> bool:
         """Slurm keeps what waits; without it there is room for ``jobs``."""
         self.tasks = [task for task in self.tasks if task.look() is None]
-        return len(self.tasks) < (self.jobs if self.cluster == "local" else MOST)
+        if len(self.tasks) < (self.jobs if self.cluster == "local" else MOST):
+            return True
+        self.hand_over()  # nothing may be asked for before there is room
+        return False
 
     def submit(self, folder: Path) -> Submission:
         """The job is handed over with those that are submitted along with it, when one of them is first asked for."""

@@ -76,12 +76,14 @@ class ConsistencyTrajectory:
         guess = self.to_zero(slow, self.hop(student, x_t, t, s, y), s, zero, y)
         level = log_normal(self.process, b, now.rng("anchor_time"))
         x_a = self.process.add_noise(batch.x, level, noise_like(batch.x, now, "anchor_noise"))
-        parts = dict(consistency=DISTANCES[self.distance](guess, target).mean() / guess[0].numel())
+        total = DISTANCES[self.distance](guess, target).mean() / guess[0].numel()
+        parts = dict(consistency=total)
         if self.anchor:
             parts["anchor"] = denoising(student(x_a, level, level, cond=y), batch.x, self.process, level)
+            total = torch.add(total, parts["anchor"], alpha=self.anchor)
         if self.gan:
             parts["gan"] = fool(self.judged(nets, self.hop(student, x_t, t, zero, y), now, y))
-        total = parts["consistency"] + self.anchor * parts.get("anchor", 0.0) + self.gan * parts.get("gan", 0.0)
+            total = torch.add(total, parts["gan"], alpha=self.gan)
         return Loss(total, parts, dict(x_t=x_t, t=t, target=target, guess=guess))
 
     def safe_hop(self, net, x, t, s, y):
