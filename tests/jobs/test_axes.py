@@ -2,8 +2,8 @@
 
 import pytest
 
-from workbench.jobs.axes import Axes, listed, typed_pairs
-from workbench.jobs.parameters import BadParameter
+from workbench.jobs.axes import Axes, listed
+from workbench.jobs.parameters import BadParameter, typed_pairs
 
 PARAMETERS = """\
 steps: int = 3  # in [1, 1000]

@@ -64,7 +64,8 @@ def test_ten_flips(made, tmp_path, kind):
         job = sweep / made[1]
         path = {"sweep.json": sweep / kind, "figure": min(job.glob("figures/*")),
                 "checkpoint json": checkpoints(job / "student")[-1],
-                "checkpoint tensors": checkpoints(job / "student")[-1].with_suffix(".safetensors")}.get(kind, job / kind)
+                "checkpoint tensors": checkpoints(job / "student")[-1].with_suffix(".safetensors"),
+                }.get(kind, job / kind)
         data = bytearray(path.read_bytes())
         place = chance.randrange(len(data))
         data[place] ^= 1 << chance.randrange(8)

@@ -27,19 +27,12 @@ def run(notebook: str, typed: tuple[str, ...], file: Path | None, seed: int | No
 
     NOTEBOOK may be a run's folder: a run that was cut off goes on from its checkpoints.
     """
+    from workbench.jobs.parameters import typed_pairs
     from workbench.jobs.start import start
 
-    status, folder = start(notebook, given=from_yaml(file), typed=dict(split(pair) for pair in typed), seed=seed,
-                           out=out, **how)
+    status, folder = start(notebook, given=from_yaml(file), typed=typed_pairs("-p", typed), seed=seed, out=out, **how)
     print(f"{status}: {folder}")
     sys.exit({"succeeded": 0, "killed": 130}.get(status, 1))
-
-
-def split(pair: str) -> tuple[str, str]:
-    name, equals, value = pair.partition("=")
-    if not equals or not name.isidentifier():
-        raise ValueError(f"-p takes NAME=VALUE, got {pair!r}")
-    return name, value
 
 
 def from_yaml(file: Path | None) -> dict[str, Any]:

@@ -22,10 +22,10 @@ def reproduce(folder: Path, typed: tuple[str, ...], out: Path | None) -> None:
     recorded step of each training, its weights, and the numbers of the figures. Ends with 0 where all are identical to
     the bit or within tolerance, else with 1.
     """
-    from workbench.cli.jobs import split
+    from workbench.jobs.parameters import typed_pairs
     from workbench.jobs.reproduce import prepare, repeat
 
-    again = prepare(folder, dict(split(pair) for pair in typed))
+    again = prepare(folder, typed_pairs("-p", typed))
     for one in again.changed or ["nothing has changed since: cells, parameters, packages, code, machine, threads"]:
         print(one, flush=True)
     where, verdict = repeat(again, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,51 +34,72 @@ from workbench.cli.jobs import from_yaml
 @click.option("--retries", type=click.IntRange(min=0), default=1, show_default=True,
               help="Further attempts at a job whose process or kernel was killed.")
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds a cell may take [no limit].")
+@click.option("--processes", type=click.IntRange(min=1), help="Processes that share each job's trainings [1].")
+@click.option("--secret", "secrets", multiple=True, metavar="NAME", help="A variable that cells may "
+              "read and whose value appears in no file (repeatable).")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the executor, such as "
               "`partition=gpu` (slurm) or `address=auto` (ray).")
 @click.option("--metric", help="The number of the summary [the first that all jobs kept].")
 @click.option("--dry-run", is_flag=True, help="Check everything and list the jobs; run nothing.")
-def sweep(notebook: str, grid: tuple[str, ...], count: int, draw: tuple[str, ...], draw_seed: int, seeds: int,
-          seed: int, typed: tuple[str, ...], file: Path | None, out: Path | None, on: str, slots: int | None,
-          gpus_per_job: int, threads: int | None, retries: int, cell_timeout: float | None,
-          options: tuple[str, ...], metric: str | None, dry_run: bool) -> None:
+def sweep(notebook: str, out: Path | None, retries: int, metric: str | None, dry_run: bool, **asked: Any) -> None:
     """Run a notebook with many settings, so many at once; the same command again does what is left.
 
     \b
     workbench sweep train -p bench=gmm2d --grid method=ctm,icm --seeds 3 --jobs 2
     workbench sweep train --random 20 --draw lr=log:1e-5..1e-3 --draw steps=200..800
     """
-    from workbench.jobs.axes import Axes, typed_pairs
-
-    axes = Axes(typed_pairs("--grid", grid), typed_pairs("--draw", draw), count, draw_seed, seeds, seed)
-    found = axes.jobs(notebook, from_yaml(file), typed_pairs("-p", typed))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    slots = slots or max(1, cores // 2)
-    how = {"threads": threads or max(1, cores // slots), "cell_timeout": cell_timeout}
-    place: dict[str, Any] = {"name": on, "jobs": slots, "gpus_per_job": gpus_per_job,
-                             **typed_pairs("--option", options)}
-    sys.exit(carried_out(found, out, how, place, retries, metric, dry_run))
-
-
-def carried_out(found: list, out: Path | None, how: dict[str, Any], place: dict[str, Any], retries: int,
-                metric: str | None, dry_run: bool) -> int:
-    """Run the jobs and tell of them; the exit status."""
-    from workbench.jobs.board import Board, named
+    from workbench.jobs.board import named
     from workbench.jobs.sweep import Sweep
 
-    sweep = Sweep(found, out, **how)
+    slots = asked["slots"] or max(1, cores() // 2)
+    sweep = Sweep(jobs_of(notebook, asked), out, **how_of(asked, slots))
     if dry_run:
         for folder, (_, varied) in sweep.jobs.items():
             print(f"{sweep.state[folder]:<10} {named(varied)}")
         print(f"{len(sweep.jobs)} jobs, {len(sweep.before)} of them done, in {sweep.folder}")
-        return 0
+        return
+    sys.exit(carried_out(sweep, place_of(asked, slots), retries, metric))
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def jobs_of(notebook: str, asked: dict[str, Any]) -> list[Any]:
+    """Every job of the sweep, checked."""
+    from workbench.jobs.axes import Axes
+    from workbench.jobs.parameters import typed_pairs
+
+    axes = Axes(typed_pairs("--grid", asked["grid"]), typed_pairs("--draw", asked["draw"]), asked["count"],
+                asked["draw_seed"], asked["seeds"], asked["seed"])
+    return axes.jobs(notebook, from_yaml(asked["file"]), typed_pairs("-p", asked["typed"]))
+
+
+def how_of(asked: dict[str, Any], slots: int) -> dict[str, Any]:
+    """How each job is run, whatever runs it."""
+    return {"threads": asked["threads"] or max(1, cores() // slots), "cell_timeout": asked["cell_timeout"],
+            "processes": asked["processes"], "secrets": list(asked["secrets"]) or None}
+
+
+def place_of(asked: dict[str, Any], slots: int) -> dict[str, Any]:
+    """Which executor runs them, and its options."""
+    from workbench.jobs.parameters import typed_pairs
+
+    return {"name": asked["on"], "jobs": slots, "gpus_per_job": asked["gpus_per_job"],
+            **typed_pairs("--option", asked["options"])}
+
+
+def carried_out(sweep: Any, place: dict[str, Any], retries: int, metric: str | None) -> int:
+    """Run the jobs and tell of them; the exit status. SIGTERM is a Ctrl-C."""
+    from workbench.jobs.board import Board
     from workbench.jobs.executors import executor
     from workbench.jobs.summary import summarise
 
-    place = {**place}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    running = executor(**place)
     with Board(sweep) as board:
         try:
-            status = sweep.run(executor(place.pop("name"), **place), retries, board.told)
+            status = sweep.run(running, retries, board.told)
         except KeyboardInterrupt:
             print("stopped: what was finished is kept; the same command goes on", file=sys.stderr)
             return 130

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -106,16 +106,3 @@ def one(parameter: Parameter, text: str, chance: random.Random) -> Any:
         low, high = low - 0.5 + 1e-9, high + 0.5 - 1e-9
     value = math.exp(chance.uniform(math.log(low), math.log(high))) if logarithmic else chance.uniform(low, high)
     return parameter.check(round(value) if parameter.kind is int else value)
-
-
-def typed_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
-    """``("a=1", "b=2")`` as a mapping; ValueError for what is no NAME=VALUE, and for a name that comes twice."""
-    found: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name.isidentifier():
-            raise ValueError(f"{option} takes NAME=VALUE, got {pair!r}")
-        if name in found:
-            raise ValueError(f"{option} {name} is given twice")
-        found[name] = value
-    return found

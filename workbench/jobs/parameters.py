@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,3 +187,16 @@ def settle(parameters: Mapping[str, Parameter], given: Mapping[str, Any], typed:
             raise BadParameter(unknown("parameter", name, parameters))
     values = {name: parameters[name].check(value) for name, value in given.items()}
     return values | {name: parameters[name].parse(text) for name, text in typed.items()}
+
+
+def typed_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
+    """``("a=1", "b=2")`` as a mapping; ValueError for what is no NAME=VALUE, and for a name that comes twice."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"{option} takes NAME=VALUE, got {pair!r}")
+        if name in found:
+            raise ValueError(f"{option} {name} is given twice")
+        found[name] = value
+    return found

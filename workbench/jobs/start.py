@@ -20,9 +20,8 @@ def start(name: str, *, given: Mapping[str, Any] | None = None, typed: Mapping[s
     Raises ValueError, before any kernel, for a bad name or parameter and for a folder that holds something else.
     """
     if (Path(name) / "run.json").is_file():
-        if given or typed or seed is not None or out or how.get("secrets"):
-            raise ValueError(f"{name} is a run's folder and has its parameters: leave -p, -f, --seed, --secret and "
-                             "--out out, or name the notebook")
+        if given or typed or seed is not None or out or any(how.values()):
+            raise ValueError(f"{name} is a run's folder and says how it is run: give nothing else, or a notebook")
         folder = Path(name)
     else:
         folder = placed(prepare(name, given=given, typed=typed, seed=seed), out, how)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_type_hints
 
 from workbench.naming import unknown
 
@@ -54,12 +54,32 @@ class Executor(Protocol):
 
 
 def executor(name: str, *, jobs: int, gpus_per_job: int = 0, **options: Any) -> Executor:
-    """The executor called ``name``. ValueError for an unknown name; ImportError, naming the extra, where it is not
-    installed."""
+    """The executor called ``name``; its own ``options`` may be texts, as the command line has them.
+
+    ValueError for an unknown name or option and for a value that does not fit; ImportError, naming the extra, where
+    what it needs is not installed.
+    """
     if name not in EXECUTORS:
         raise ValueError(unknown("executor", name, EXECUTORS))
     module, _, attribute = EXECUTORS[name].partition(":")
-    return getattr(import_module(module), attribute)(jobs=jobs, gpus_per_job=gpus_per_job, **options)
+    kind = getattr(import_module(module), attribute)
+    hints = get_type_hints(kind.__init__)
+    known = hints.keys() - {"jobs", "gpus_per_job", "command", "return"}
+    for option in options.keys() - known:
+        raise ValueError(unknown(f"option of {name}", option, known))
+    return kind(jobs=jobs, gpus_per_job=gpus_per_job,
+                **{option: converted(option, value, hints[option]) for option, value in options.items()})
+
+
+def converted(option: str, value: Any, hint: Any) -> Any:
+    """An option as its type wants it: "60" as a number, "0,1" as a list."""
+    from pydantic import TypeAdapter, ValidationError
+
+    parts = value.split(",") if isinstance(value, str) and "Sequence" in str(hint) else value
+    try:
+        return TypeAdapter(hint).validate_python(parts)
+    except ValidationError as error:
+        raise ValueError(f"option {option}={value}: {error.errors()[0]['msg'].removeprefix('Input ')}") from None
 
 
 def command(folder: Path) -> list[str]:
