@@ -58,7 +58,7 @@ def test_alike_to_the_bit_whatever_the_clock_says(two):
     ("metrics.json", "}", "", "different", "metrics.json"),
     ("student/events.jsonl", "0.5", "0.6", "different", "student, step 2: updates, 1: total"),
     ("student/events.jsonl", "0.5", "0.50000001", "within tolerance", "student, step 2: updates, 1: total"),
-    ("student/events.jsonl", '"step": 3, ', '"step": 3 ', "different", "student: events.jsonl"),
+    ("student/events.jsonl", '"step": 3, ', '"step": 3 ', "different", "student: steps recorded"),
     ("student/checkpoints/00000003.json", "ab12", "cd34", "different", "student: frozen net: teacher"),
     ("student/run.json", "d4", "e5", "different", "student: first batch of data"),
     ("figures/01-losses.json", "2.5", "2.6", "different", "figure 01-losses, 1: values, 2"),

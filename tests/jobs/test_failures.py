@@ -125,7 +125,7 @@ def test_one_that_ignores_every_request_to_end_is_killed(laid):
         if "deaf" in line:
             break
     process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
+    time.sleep(engine.AT_ONCE + 0.5)
     process.send_signal(signal.SIGTERM)  # the second one gives the cell up
     process.communicate(timeout=30)
     assert process.returncode == 130 and read(folder)["status"] == "killed"

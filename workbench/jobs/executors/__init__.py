@@ -64,7 +64,7 @@ def executor(name: str, *, jobs: int, gpus_per_job: int = 0, **options: Any) -> 
     module, _, attribute = EXECUTORS[name].partition(":")
     kind = getattr(import_module(module), attribute)
     hints = get_type_hints(kind.__init__)
-    known = hints.keys() - {"jobs", "gpus_per_job", "command", "return"}
+    known = hints.keys() - {"jobs", "gpus_per_job", "return"}
     for option in options.keys() - known:
         raise ValueError(unknown(f"option of {name}", option, known))
     return kind(jobs=jobs, gpus_per_job=gpus_per_job,
