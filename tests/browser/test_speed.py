@@ -14,10 +14,12 @@ import random
 import time
 
 import numpy as np
+import pytest
 
 from tests.browser.lab import until
 from tests.browser.steered import trained
 
+pytestmark = pytest.mark.quiet
 SECONDS = 60 if os.environ.get("WORKBENCH_LONG") else 15
 
 PLAYERS = """from tests.widgets.samples import ring, digits

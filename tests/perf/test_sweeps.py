@@ -1,8 +1,11 @@
 """A short run of what ``python -m tests.perf.sweeps`` measures on 24 jobs."""
 
 import numpy as np
+import pytest
 
 from tests.perf.sweeps import overheads, throughput
+
+pytestmark = pytest.mark.quiet
 
 
 def test_two_slots_are_kept_busy(tmp_path):

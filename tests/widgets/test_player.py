@@ -185,6 +185,7 @@ def test_hostile_words_stay_words(page, mount):
     assert page.locator(".wb-title").inner_text() == HOSTILE
 
 
+@pytest.mark.quiet
 def test_it_is_quick_enough(page, mount):
     """At least 30 frames a second while scrubbing: 2,000 points x 50 steps x 2, 64 images of 32 x 32 x 50 steps x 2."""
     cloud = points(2000)
