@@ -95,7 +95,13 @@ def carried_out(sweep: Any, place: dict[str, Any], retries: int, metric: str | N
     from workbench.jobs.executors import executor
     from workbench.jobs.summary import summarise
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    def end(*_: Any) -> None:
+        """Between two looks, not in the middle of anything; the second one there and then."""
+        sweep.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     running = executor(**place)
     with Board(sweep) as board:
         try:

@@ -31,7 +31,7 @@ class Sweep:
     def __init__(self, jobs: Sequence[tuple[Job, dict[str, Any]]], out: Path | None = None, **how: Any) -> None:
         self.folder = out or Path("runs") / f"sweep-{jobs[0][0].stem}-{address(jobs)}"
         self.jobs = {self.folder / "jobs" / job.key: (job, varied) for job, varied in jobs}
-        self.how, self.started = how, folders.now()
+        self.how, self.started, self.asked = how, folders.now(), False  # asked: to end, between two looks
         self.state: dict[Path, str] = {folder: standing(folder) for folder in self.jobs}
         self.before = {folder for folder, status in self.state.items() if status == "succeeded"}
 
@@ -97,6 +97,8 @@ class Sweep:
                 tasks[folder] = executor.submit(folder)
                 self.state[folder] = "running"
             told(self)
+            if self.asked:
+                raise KeyboardInterrupt
             time.sleep(PAUSE)
 
 

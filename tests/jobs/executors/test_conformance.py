@@ -49,6 +49,7 @@ def test_the_end_is_told_truly_and_the_numbers_are_the_same(place, laid, measure
     assert measured[-1] == measured[0]
 
 
+@pytest.mark.quiet
 def test_cancelled_and_killed_jobs_leave_nothing_behind(place, laid):
     one, other = laid(SLEEP, name="one"), laid(SLEEP, name="other")
     here = place(jobs=2)
