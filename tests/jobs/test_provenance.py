@@ -5,7 +5,8 @@ import json
 import pytest
 
 from workbench.jobs.cost import closing, last_checkpoint, peak_memory, uses
-from workbench.jobs.difference import changes, original
+from workbench.jobs.difference import changes
+from workbench.jobs.notebook import original
 from workbench.jobs.provenance import sources_digest
 from workbench.jobs.start import start
 

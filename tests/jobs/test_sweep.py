@@ -123,6 +123,17 @@ def test_summary_and_lines(sweep, capfd):
         summarise(one.folder, "recall")
 
 
+def test_the_table_takes_hostile_words_as_text(sweep):
+    one = sweep("works", seeds=1)
+    one.lay_out()
+    folder = next(iter(one.jobs))
+    one.jobs[folder][1]["does"] = "[/red] [link=x]"
+    board = Board(one)
+    with board.console.capture() as drawn:
+        board.console.print(board.table())
+    assert "[/red] [link=x]" in drawn.get()
+
+
 @pytest.mark.chaos
 def test_the_real_command_interrupted_and_run_again(notebook, tmp_path):
     """Two kernels at a time; the command is interrupted while the second pair waits, and run again."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from workbench.jobs.sweep import Sweep
@@ -51,7 +52,10 @@ class Board:
             self.live.update(self.table(), refresh=True)
 
     def line(self, text: str) -> None:
-        (self.console.print if self.live else lambda text: print(text, file=sys.stderr, flush=True))(text)
+        if self.live:
+            self.console.print(text, markup=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     def sentence(self, folder: Path, status: str) -> str:
         found = self.row(folder)
@@ -78,8 +82,8 @@ class Board:
         table = Table("settings", "status", "where", "seconds", title=self.counts(), title_justify="left")
         for folder in shown[:MOST]:
             found, status = self.row(folder), self.sweep.state[folder]
-            table.add_row(named(found.varied), f"[{STYLES.get(status, 'default')}]{status}", where(folder, found),
-                          f"{found.seconds:.1f}" if found.seconds else "")
+            table.add_row(escape(named(found.varied)), f"[{STYLES.get(status, 'default')}]{status}",
+                          escape(where(folder, found)), f"{found.seconds:.1f}" if found.seconds else "")
         if len(shown) > MOST:
             table.add_row(f"... and {len(shown) - MOST} more", "", "", "")
         return table

@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.jobs import provenance
 from workbench.jobs.folder import read
-from workbench.jobs.notebook import load
+from workbench.jobs.notebook import load, original
 
 MACHINE = ("system", "processor", "cores", "memory_gib", "gpus")
 
@@ -24,19 +24,6 @@ def made_of(folder: Path) -> dict[str, Any]:
     except OSError:
         raise ValueError(f"{folder} has lost its notebook {record['notebook']}: restore it") from None
     return {**record, "cells": [provenance.text(cell["source"]) for cell in notebook["cells"]]}
-
-
-def original(notebook: dict[str, Any]) -> dict[str, Any]:
-    """An executed notebook's JSON without outputs, and without the cell that holds the injected parameters."""
-    kept = []
-    for cell in notebook["cells"]:
-        metadata = {name: value for name, value in cell.get("metadata", {}).items() if name != "papermill"}
-        if "injected-parameters" in metadata.get("tags", []):
-            continue
-        plain = {**cell, "metadata": metadata}
-        kept.append({**plain, "outputs": [], "execution_count": None} if cell["cell_type"] == "code" else plain)
-    metadata = {name: value for name, value in notebook.get("metadata", {}).items() if name != "papermill"}
-    return {**notebook, "cells": kept, "metadata": metadata}
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -68,6 +68,19 @@ def load(path: Path) -> dict[str, Any]:
     return notebook
 
 
+def original(notebook: dict[str, Any]) -> dict[str, Any]:
+    """An executed notebook's JSON without outputs, and without the cell that holds the injected parameters."""
+    kept = []
+    for cell in notebook["cells"]:
+        metadata = {name: value for name, value in cell.get("metadata", {}).items() if name != "papermill"}
+        if "injected-parameters" in metadata.get("tags", []):
+            continue
+        plain = {**cell, "metadata": metadata}
+        kept.append({**plain, "outputs": [], "execution_count": None} if cell["cell_type"] == "code" else plain)
+    metadata = {name: value for name, value in notebook.get("metadata", {}).items() if name != "papermill"}
+    return {**notebook, "cells": kept, "metadata": metadata}
+
+
 def prepare(name: str, *, given: Mapping[str, Any] | None = None, typed: Mapping[str, str] | None = None,
             seed: int | None = None) -> Job:
     """The job that these values make of a notebook; ValueError, before any kernel, for a bad name or parameter."""

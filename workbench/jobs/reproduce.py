@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from workbench.jobs import folder as folders
 from workbench.jobs import parameters, provenance
-from workbench.jobs.difference import changes, made_of, original, threads
-from workbench.jobs.notebook import Job, load, settled
+from workbench.jobs.difference import changes, made_of, threads
+from workbench.jobs.notebook import Job, load, original, settled
 from workbench.jobs.outcome import Verdict, verdict
 from workbench.jobs.work import KEPT, lay, work
 from workbench.record.store import read_events

@@ -20,7 +20,7 @@ from typing import Any
 from workbench.files import write_json
 from workbench.jobs import cost, provenance, secrets
 from workbench.jobs import folder as folders
-from workbench.jobs.notebook import Job, load
+from workbench.jobs.notebook import Job, load, original
 from workbench.jobs.parameters import BadParameter, read, settle
 
 KEPT = ("threads", "processes", "cell_timeout", "secrets", "parent")  # facts of how a job is to be run
@@ -32,11 +32,7 @@ def lay(job: Job, folder: Path, **how: Any) -> Path:
     ValueError where a secret stands in the notebook or in a parameter.
     """
     secrets.keep_out(how.get("secrets"), job.notebook, job.parameters)
-    notebook = json.loads(json.dumps(job.notebook))
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":
-            cell["outputs"], cell["execution_count"] = [], None
-    write_json(folder / f"{job.stem}.ipynb", notebook)
+    write_json(folder / f"{job.stem}.ipynb", original(job.notebook))
     folders.write(folder, {
         "format": folders.FORMAT, "status": "queued", "notebook": f"{job.stem}.ipynb", "notebook_sha256": job.sha256,
         "parameters": job.parameters, "given": list(job.given), "seed": job.parameters.get("seed"), "key": job.key,
@@ -84,9 +80,8 @@ def injected(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     """The given values, checked once more against the folder's own notebook: run.json may have been edited."""
     if not {"notebook", "parameters", "given", "attempts"} <= record.keys():
         raise ValueError(f"{folder} is a training's folder, not a job's: name the folder above it")
-    notebook = load(folder / record["notebook"])
-    own = {"cells": [cell for cell in notebook["cells"] if "injected-parameters" not in tags(cell)]}
-    if provenance.sources_digest(own) != record["notebook_sha256"]:
+    notebook = original(load(folder / record["notebook"]))
+    if provenance.sources_digest(notebook) != record["notebook_sha256"]:
         raise ValueError(f"{folder / record['notebook']} was altered since the run began: start the run anew")
     try:
         return settle(read(notebook), {name: record["parameters"][name] for name in record["given"]}, {})
@@ -139,27 +134,13 @@ def execute(folder: Path, record: dict[str, Any], values: dict[str, Any], redact
 
     register()
     path = folder / record["notebook"]
+    fresh = nbformat.reads(json.dumps(original(load(path))), as_version=4)
     with environment(**variables(folder, record)):
-        papermill.execute_notebook(fresh(nbformat.read(path, as_version=4)), None, parameters=values,
+        papermill.execute_notebook(fresh, None, parameters=values,
                                    engine_name="workbench", kernel_name="python3", language="python",
                                    progress_bar=False, record_path=path, record=record, redactor=redactor,
                                    cell_timeout=record.get("cell_timeout"), stdout_file=sys.stderr,
                                    stderr_file=sys.stderr)
-
-
-def fresh(notebook: Any) -> Any:
-    """The notebook as it was before any execution: without outputs and the cell that an earlier one injected."""
-    kept = [cell for cell in notebook.cells if "injected-parameters" not in tags(cell)]
-    for cell in kept:
-        cell.metadata.pop("papermill", None)
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    notebook.cells = kept
-    return notebook
-
-
-def tags(cell: Mapping[str, Any]) -> list[str]:
-    return cell.get("metadata", {}).get("tags", [])
 
 
 def variables(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
