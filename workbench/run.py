@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
         return 2
     watch_parent()
     try:
-        status = work(Path(arguments[0]), reports=("succeeded", "failed"))  # what was cut off will go on
+        status = work(Path(arguments[0]))
     except (ValueError, OSError, Taken) as error:
         print(f"error: {error}", file=sys.stderr)
         return TAKEN if isinstance(error, Taken) else 2

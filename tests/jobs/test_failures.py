@@ -133,7 +133,7 @@ def test_one_that_ignores_every_request_to_end_is_killed(laid):
 
 def test_one_that_prints_a_hundred_megabytes(laid, capfd):
     folder = laid("line = 'x' * 999 + '\\n'\nfor _ in range(100): print(line * 1000, end='')", "print('done')")
-    assert work(folder, reports=()) == "succeeded"
+    assert work(folder) == "succeeded"
     assert (folder / "tiny.ipynb").stat().st_size < 2_000_000
     said = (folder / "tiny.ipynb").read_text()
     assert "beyond 1,000,000 characters: dropped" in said and "done" in said

@@ -14,7 +14,7 @@ import pytest
 from workbench.jobs.axes import Axes
 from workbench.jobs.board import Board
 from workbench.jobs.executors.local import Local
-from workbench.jobs.folder import Taken, alone
+from workbench.jobs.folder import Taken, alone, events
 from workbench.jobs.summary import summarise
 from workbench.jobs.sweep import Sweep
 from workbench.record.sweep import read_sweep, rows
@@ -49,6 +49,30 @@ def test_failures_stop_nobody_and_are_kept(sweep):
                              ("raises", 0): ("failed", 1), ("raises", 1): ("failed", 1)}
     assert read_sweep(one.folder)["status"] == "failed"
     assert [row.error for row in rows(one.folder)][2:] == ["ValueError: no such thing"] * 2
+
+
+def test_each_job_that_ended_has_its_page_and_a_lost_one_is_told(sweep, monkeypatch):
+    one = sweep("works,raises", seeds=1)
+    one.run(local())
+    assert ["succeeded" in page(folder) for folder in one.jobs] == [True, False]
+    [works, raises] = one.jobs
+    for found in works.glob("*.html"):
+        found.unlink()
+    monkeypatch.setattr("workbench.jobs.report.write_html", broken)
+    assert sweep("works", seeds=1).run(local()) == "succeeded"
+    assert [told["error"] for told in events(works) if told["kind"] == "no report"] == ["OSError: no space left"]
+    monkeypatch.undo()
+    assert sweep("works", seeds=1).run(local()) == "succeeded" and "succeeded" in page(works)
+    assert [row.attempts for row in rows(one.folder)] == [1]
+
+
+def page(folder):
+    [found] = folder.glob("*.html")
+    return found.read_text(encoding="utf-8")
+
+
+def broken(*_):
+    raise OSError("no space left")
 
 
 def test_what_was_killed_is_tried_again_and_what_is_wrong_is_not(sweep):

@@ -13,6 +13,7 @@ import nbformat
 from nbconvert import HTMLExporter
 
 from workbench.files import write_whole
+from workbench.jobs import folder as folders
 
 SCRIPT = re.compile(r"<script\b.*?</script\s*>", re.DOTALL | re.IGNORECASE)
 HASH = re.compile(r"script-src '(sha256-[A-Za-z0-9+/=]+)'")
@@ -24,6 +25,13 @@ FRAME = """<details><summary>move through it: {name}</summary>
 TAGS = {*bleach.ALLOWED_TAGS, "br", "caption", "del", "div", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "p", "pre",
         "span", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr"}  # of Markdown and of our tables
 HEIGHT = 720  # pixels of a view in the page
+
+
+def report(folder: Path) -> Path:
+    """Write the page of a job's folder as far as the job came, titled with its status, and return its path."""
+    record = folders.read(folder)
+    executed = folder / record["notebook"]
+    return write_html(executed, f"{executed.stem} ({record['status']})")
 
 
 def write_html(executed: Path, title: str) -> Path:

@@ -12,6 +12,7 @@ from workbench.jobs import parameters, provenance
 from workbench.jobs.difference import changes, made_of, threads
 from workbench.jobs.notebook import Job, load, original, settled
 from workbench.jobs.outcome import Verdict, verdict
+from workbench.jobs.report import report
 from workbench.jobs.work import KEPT, lay, work
 from workbench.record.store import read_events
 
@@ -73,4 +74,5 @@ def repeat(again: Repeat, out: Path | None = None) -> tuple[Path, Verdict]:
     parent = {"folder": os.path.relpath(again.folder, out), "key": again.record.get("key"), "by": "reproduce"}
     lay(again.job, out, **(again.how | {"parent": parent}))
     work(out)
+    report(out)
     return out, verdict(again.folder, out, (again.record, folders.read(out)))

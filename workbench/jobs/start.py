@@ -26,7 +26,11 @@ def start(name: str, *, given: Mapping[str, Any] | None = None, typed: Mapping[s
     else:
         folder = placed(prepare(name, given=given, typed=typed, seed=seed), out, how)
     print(f"run folder: {folder}", file=sys.stderr, flush=True)
-    return work(folder), folder
+    status = work(folder)
+    from workbench.jobs.report import report
+
+    print(f"report: {report(folder)}", flush=True)
+    return status, folder
 
 
 def placed(job: Job, out: Path | None, how: dict[str, Any]) -> Path:

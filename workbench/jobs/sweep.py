@@ -11,6 +11,8 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +64,16 @@ class Sweep:
         with folders.alone(self.folder):
             began = time.monotonic()
             self.lay_out()
+            pages = ThreadPoolExecutor(1)  # beside the jobs: an import of nbconvert would keep a slot empty
             try:
-                self.work_through(executor, retries, told)
+                for folder in self.before:
+                    if not any(folder.glob("*.html")):  # its scheduler was killed
+                        pages.submit(write_page, folder)
+                self.work_through(executor, retries, told, lambda folder: pages.submit(write_page, folder))
+                pages.shutdown()
             except BaseException:
                 executor.close()
+                pages.shutdown(cancel_futures=True)
                 self.tell("stopped", ended=folders.now(), seconds=round(time.monotonic() - began, 2))
                 raise
             executor.close()
@@ -73,7 +81,9 @@ class Sweep:
             self.tell(status, ended=folders.now(), seconds=round(time.monotonic() - began, 2))
         return status
 
-    def work_through(self, executor: Executor, retries: int, told: Callable[[Sweep], None]) -> None:
+    def work_through(self, executor: Executor, retries: int, told: Callable[[Sweep], None],
+                     ended: Callable[[Path], Any]) -> None:
+        """Until nothing waits or runs; ``ended(folder)`` is called for each job that will not be tried again."""
         waiting = deque(folder for folder, status in self.state.items() if status not in ("succeeded", "broken"))
         tasks: dict[Path, Task] = {}
         tries = dict.fromkeys(waiting, 0)
@@ -92,6 +102,8 @@ class Sweep:
                 self.state[folder], again = ("queued", True) if code == TAKEN else outcome(folder, code)
                 if again and tries[folder] <= retries:
                     waiting.append(folder)
+                else:
+                    ended(folder)
             while waiting and executor.room():
                 folder = waiting.popleft()
                 tasks[folder] = executor.submit(folder)
@@ -100,6 +112,17 @@ class Sweep:
             if self.asked:
                 raise KeyboardInterrupt
             time.sleep(PAUSE)
+
+
+def write_page(folder: Path) -> None:
+    """The HTML of a job that ended. It is a copy: where it cannot be written, that is told and stops nobody."""
+    try:
+        from workbench.jobs.report import report
+
+        report(folder)
+    except Exception as problem:
+        with suppress(OSError):
+            folders.event(folder, "no report", error=f"{type(problem).__name__}: {problem}")
 
 
 def address(jobs: Sequence[tuple[Job, dict[str, Any]]]) -> str:

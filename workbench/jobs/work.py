@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,9 @@ def same(job: Job, record: Mapping[str, Any]) -> None:
             raise ValueError(f"that folder holds a run with {name} = {other!r}, not {value!r}: name another with --out")
 
 
-def work(folder: Path, *, reports: Sequence[str] = folders.STATUSES) -> str:
+def work(folder: Path) -> str:
     """Run the job of a folder to its end and return its status; a job that has succeeded is left as it is.
 
-    The HTML is written where it ends with one of the statuses in ``reports``.
     Raises ValueError for a folder without a job that can be run or a secret that is not set, and Taken where another
     process is at it.
     """
@@ -73,7 +72,7 @@ def work(folder: Path, *, reports: Sequence[str] = folders.STATUSES) -> str:
                       machine=provenance.machine(), lock=provenance.lock())
         folders.event(folder, "started", attempt=record["attempts"])
         with secrets.hushed(redactor):
-            return finish(folder, record, values, reports, redactor)
+            return finish(folder, record, values, redactor)
 
 
 def injected(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,9 +88,8 @@ def injected(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         raise BadParameter(f"{folder / 'run.json'} gives {name} no value: start the run anew") from None
 
 
-def finish(folder: Path, record: dict[str, Any], values: dict[str, Any], reports: Sequence[str],
-           redactor: secrets.Redactor) -> str:
-    """Execute, close run.json with the true status and write the HTML of whatever was reached; returns the status."""
+def finish(folder: Path, record: dict[str, Any], values: dict[str, Any], redactor: secrets.Redactor) -> str:
+    """Execute and close run.json with the true status, which is returned."""
     began, status, error = time.monotonic(), "failed", None
     before = record.get("seconds") or 0.0
     try:
@@ -116,11 +114,6 @@ def finish(folder: Path, record: dict[str, Any], values: dict[str, Any], reports
                       **redactor.all(told))
     if error:
         print(f"{status}: {error}", file=sys.stderr, flush=True)
-    if status in reports:
-        from workbench.jobs.report import write_html
-
-        executed = folder / record["notebook"]
-        print(f"report: {write_html(executed, f'{executed.stem} ({status})')}", flush=True)
     return status
 
 
