@@ -12,8 +12,8 @@ FLOORS = (
     "train", "record", "metrics", "benches", "papers", "export", "cells", "jobs", "run", "cli", "__main__",
 )
 GROUND = {"files", "naming", "randomness", "types"}
-FOREIGN = {"diffusers", "transformers"}
-MAY_IMPORT_FOREIGN = ("from_diffusers", "from_transformers")
+FOREIGN = {"diffusers", "transformers", "peft"}
+MAY_IMPORT_FOREIGN = ("from_diffusers", "from_transformers")  # modules, and packages, that begin so
 
 
 def imported(source: str, module: str, package: bool) -> set[str]:
@@ -54,8 +54,9 @@ def breaks(module: str, names: set[str]) -> list[str]:
             found.append(f"{module} imports {name}: only cells feed widgets")
         if module.startswith("widgets") and top == "workbench":
             found.append(f"{module} imports {name}: widgets know nothing of the workbench")
-        if top in FOREIGN and not (module.split(".")[-1] in MAY_IMPORT_FOREIGN or mine == "export"):
-            found.append(f"{module} imports {name}: only {', '.join(MAY_IMPORT_FOREIGN)} and export may")
+        border = any(part.startswith(MAY_IMPORT_FOREIGN) for part in module.split("."))
+        if top in FOREIGN and not (border or mine in ("students", "export")):
+            found.append(f"{module} imports {name}: only {', '.join(MAY_IMPORT_FOREIGN)}, students and export may")
         if mine == "methods" and theirs in ("teachers", "students"):
             found.append(f"{module} imports {name}: a method knows no teacher and no student")
         parts = module.split(".")

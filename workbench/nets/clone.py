@@ -1,4 +1,4 @@
-"""Trainable copies of our own nets, with further inputs where asked."""
+"""Trainable copies of nets, with further inputs where asked."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ def clone(net: nn.Module, second_time: bool | None = None, guided: bool | None =
     """
     if isinstance(net, Spoken):
         return Spoken(clone(net.net, second_time, guided), net.process, net.form)
+    if hasattr(net, "cloned"):  # of a foreign net: it says itself how it is copied
+        return net.cloned(second_time, guided)
     if not hasattr(net, "settings"):
         raise ValueError(f"{type(net).__name__} has no settings to be rebuilt from; clone one of workbench.nets")
     asked = {name: flag for name, flag in zip(EXTRA_INPUTS, (second_time, guided), strict=True) if flag is not None}
