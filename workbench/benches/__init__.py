@@ -11,6 +11,7 @@ BENCHES = {
     "gmmd": "workbench.benches.gmmd:Gmmd",
     "digits": "workbench.benches.digits:Digits",
     "digit_classes": "workbench.benches.digit_classes:DigitClasses",
+    "pipeline": "workbench.benches.pipeline:PipelineBench",
 }
 
 

@@ -99,14 +99,24 @@ def steps_for(bench: Any, method: Any, teacher_calls: float, batch_size: int) ->
 
 
 def recipe(bench: Any, method: Any, **options: Any) -> dict[str, Any]:
-    """A run told as JSON: ``bench``, the method and its settings, and born's options."""
-    return {"bench": bench.name, "method": told(method), **options}
+    """A run told as JSON: the bench (its name, or all of one that says ``settings``), the method, born's options."""
+    return {"bench": bench.settings if hasattr(bench, "settings") else bench.name, "method": told(method), **options}
 
 
-def from_recipe(said: dict[str, Any], folder: Path | str | None = None, place: Place | None = None) -> Run:
-    """The run that a recipe tells of, newly born; its checkpoint, if any, is restored by the session."""
+def from_recipe(said: dict[str, Any], folder: Path | str | None = None, place: Place | None = None,
+                bench: Any = None) -> Run:
+    """The run that a recipe tells of, newly born; its checkpoint, if any, is restored by the session.
+
+    ``bench``: the recipe's, where it is loaded already.
+    """
     options = {k: v for k, v in said.items() if k not in ("bench", "method")}
-    return born(benches.load(said["bench"]), rebuilt(said["method"]), folder=folder, place=place, **options)
+    return born(bench or bench_of(said), rebuilt(said["method"]), folder=folder, place=place, **options)
+
+
+def bench_of(said: dict[str, Any]) -> Any:
+    """The bench that a recipe names."""
+    one = said["bench"]
+    return benches.load(**one) if isinstance(one, dict) else benches.load(one)
 
 
 def told(value: Any) -> Any:

@@ -5,6 +5,8 @@ from workbench.cells.compare import compare
 from workbench.cells.controls import controls
 from workbench.cells.diagnose import diagnose
 from workbench.cells.distil import distil, resume, wait
+from workbench.cells.estimate import estimate
+from workbench.cells.export import export
 from workbench.cells.hybrid import hybrid
 from workbench.cells.keep import keep
 from workbench.cells.lesson import lesson
@@ -17,6 +19,6 @@ from workbench.cells.targets import targets
 from workbench.cells.walk import growth, walk
 from workbench.cells.watch import watch
 
-__all__ = ["bench", "compare", "controls", "cost", "diagnose", "distil", "effects", "failures", "growth", "hybrid",
-           "keep", "lesson", "losses", "orders", "resume", "solvers", "straightness", "sweep",
+__all__ = ["bench", "compare", "controls", "cost", "diagnose", "distil", "effects", "estimate", "export", "failures",
+           "growth", "hybrid", "keep", "lesson", "losses", "orders", "resume", "solvers", "straightness", "sweep",
            "switches", "targets", "teacher", "wait", "walk", "watch"]  # fmt: skip

@@ -17,7 +17,11 @@ from workbench.teachers.guidance import Guided
 def bench(name: str, **settings: Any) -> Any:
     """Load a bench and show its data. ValueError for an unknown name, with the nearest."""
     found = benches.load(name, **settings)
-    panel(side_by_side(found, {"data": (found.data(0, samples_shown(found)).at(0).x, DATA)}), f"{name} data")
+    x = found.data(0, samples_shown(found)).at(0).x
+    if bool(x.isnan().all()):
+        print(f"{found.name}: {found.num_classes} prompts and no pictures")
+        return found
+    panel(side_by_side(found, {"data": (x, DATA)}), f"{name} data")
     return found
 
 
@@ -31,10 +35,9 @@ def teacher(
     net = net if guidance_scale == 1 or bench.num_classes is None else Guided(net, guidance_scale)
     model = Model("teacher", bench, net, Sampler(SOLVERS[solver](), "karras", num_inference_steps))
     noise, cond = bench.start(samples_shown(bench), seed)
-    drawn = {
-        "data": (bench.data(0, len(noise)).at(0).x, DATA),
-        model.name: (model.sample(noise, cond, seed=seed), TEACHER),
-    }
+    data = bench.data(0, len(noise)).at(0).x
+    drawn = {} if bool(data.isnan().all()) else {"data": (data, DATA)}
+    drawn[model.name] = (model.sample(noise, cond, seed=seed), TEACHER)
     panel(side_by_side(bench, drawn), "teacher samples")
     return model
 

@@ -9,8 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from workbench.benches import load
-from workbench.benches.assemble import born, from_recipe, recipe
+from workbench.benches.assemble import bench_of, born, from_recipe, recipe
 from workbench.cells.live import Live
 from workbench.cells.losses import losses
 from workbench.cells.model import Model
@@ -101,7 +100,8 @@ def from_folder(folder: Path | str) -> tuple[Model, dict[str, Any]]:
     said = read_state(folder).get("recipe")
     if not said or "bench" not in said:
         raise ValueError(f"{folder} does not say how its run was born: it was not made by w.distil")
-    return model_of(Path(folder).name, load(said["bench"]), from_recipe(said, folder)), said
+    bench = bench_of(said)
+    return model_of(Path(folder).name, bench, from_recipe(said, folder, bench=bench)), said
 
 
 def model_of(name: str, bench: Any, run: Run) -> Model:

@@ -15,12 +15,26 @@ from workbench.noise import Process
 
 
 def pictures(bench: Any) -> bool:
-    """Whether one sample (C, H, W) is a picture."""
-    return len(bench.shape) == 3
+    """Whether one sample is a picture (C, H, W), or decodes to one."""
+    return len(bench.shape) == 3 or hasattr(bench, "decode")
+
+
+def visible(bench: Any, x: Tensor) -> Tensor:
+    """What is drawn of samples (..., *bench.shape): themselves, or the pictures that latents decode to.
+
+    Of a video, the frame in its middle.
+    """
+    if not hasattr(bench, "decode"):
+        return x
+    decoded = bench.decode(x.reshape(-1, *bench.shape))
+    decoded = decoded[:, :, decoded.shape[2] // 2] if decoded.ndim == 5 else decoded
+    return decoded.reshape(*x.shape[: x.ndim - len(bench.shape)], *decoded.shape[1:])
 
 
 def limits(bench: Any) -> tuple[float, float]:
     """What is drawn as paper and as ink (pictures), or how far the axes reach (points)."""
+    if hasattr(bench, "decode"):
+        return -1.0, 1.0
     x = bench.data(0, 256).at(0).x
     if pictures(bench):
         return float(x.min()), float(x.max())
@@ -72,7 +86,7 @@ def side_by_side(bench: Any, drawn: Mapping[str, tuple[Tensor, str]]) -> Figure:
     flat = [axis for row in axes for axis in row]
     for axis, (title, (x, colour)) in zip(flat, drawn.items(), strict=False):
         if pictures(bench):
-            sheet(bare(axis), x[:40], 10, low, high)
+            sheet(bare(axis), visible(bench, x[:40]), 10, low, high)
         else:
             points(axis, x, low, high, colour)
             axis.set(xlabel="x1 (data units)", ylabel="x2 (data units)")

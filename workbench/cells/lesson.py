@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from workbench.cells.draw import comparable, limits, picture, pictures, points
+from workbench.cells.draw import comparable, limits, picture, pictures, points, visible
 from workbench.cells.model import Model
 from workbench.cells.show import panel
 from workbench.cells.style import CRITIC, DATA, STUDENT, TEACHER, canvas, drawing, even, side_title
@@ -65,7 +65,7 @@ def rows_of_pictures(student: Model, seen: dict[str, Tensor], columns: int) -> N
         alpha, sigma = student.process.signal_noise(t.reshape(-1)[:1])
         state = comparable(seen["x_t"][index], t, student.process, student.bench.sigma_data)
         for row, x in enumerate((state, seen["target"][index], seen["guess"][index])):
-            picture(axes[row][column], x, low, high)
+            picture(axes[row][column], visible(student.bench, x), low, high)
         axes[0][column].set_title(f"σ {float(sigma / alpha):.2g}", fontsize=8, loc="center", pad=2)
     for row, (title, tint) in enumerate((("x_t", DATA), (asked, TEACHER), (said, colour))):
         side_title(axes[row][0], title, tint)

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.cells.draw import comparable, limits, picture, pictures, points
+from workbench.cells.draw import comparable, limits, picture, pictures, points, visible
 from workbench.cells.model import Model, colours
 from workbench.cells.style import DATA, bare, drawing, even, number, parted, side_title
 from workbench.types import Frame
@@ -48,7 +48,7 @@ def stills(models: list[Model], found: Mapping[str, Any], frames: Sequence[Frame
 def cell_of(axis: Axes, x: Any, model: Model, sample: int, colour: str) -> None:
     low, high = limits(model.bench)
     if pictures(model.bench):
-        picture(axis, x[sample], low, high)
+        picture(axis, visible(model.bench, x[sample]), low, high)
     else:
         points(axis, x, low, high, colour)
 

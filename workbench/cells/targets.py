@@ -15,7 +15,7 @@ from workbench.cells.model import Model, colours, listed
 from workbench.cells.show import panel
 from workbench.cells.style import AVERAGE
 from workbench.cells.target_stills import stills
-from workbench.cells.trajectories import shown, sigmas
+from workbench.cells.trajectories import seen, sigmas
 from workbench.noise import move, speak
 from workbench.types import Frame
 
@@ -115,7 +115,7 @@ def diversity(x: Tensor, cond: Tensor | None) -> Tensor:
 def inspected(models: list[Model], found: Mapping[str, Said], frames: Sequence[Frame], sample: int) -> Any:
     """The stills and, live, the inspector."""
     bench, looks = models[0].bench, colours(models)
-    rows = [row_of(model.name, model.role, looks[model.name][0], found[model.name], model.process) for model in models]
+    rows = [row_of(one.name, one.role, looks[one.name][0], found[one.name], one.process, bench) for one in models]
     data = {"title": "", "kind": "images" if pictures(bench) else "points", "limits": limits(bench), "notes": [],
             "rows": rows, "can_branch": True}
     figure = stills(models, found, frames, sample)
@@ -124,11 +124,11 @@ def inspected(models: list[Model], found: Mapping[str, Said], frames: Sequence[F
     return panel(figure, "x0 predictions", numbers, view=("inspector", data))
 
 
-def row_of(name: str, role: str, colour: str, one: Said, process: Any) -> dict[str, Any]:
+def row_of(name: str, role: str, colour: str, one: Said, process: Any, bench: Any) -> dict[str, Any]:
     times = [process.at_sigma(float(sigma)) for sigma in one.sigma]
     return {"name": name, "role": role, "colour": colour, "sigma": one.sigma, "t": np.array(times),
-            "x0": shown(one.x0), "to_end": one.to_end, "change": one.change, "diversity": one.diversity,
-            "final": shown(one.end[None])[0]}
+            "x0": seen(bench, one.x0), "to_end": one.to_end, "change": one.change, "diversity": one.diversity,
+            "final": seen(bench, one.end[None])[0]}
 
 
 def answer(widget: Any, event: dict[str, Any], models: list[Model], walks: Mapping[str, list[Frame]], base: Model,
@@ -144,4 +144,4 @@ def answer(widget: Any, event: dict[str, Any], models: list[Model], walks: Mappi
     walked = branched(owner, frame, then, cond, seed)
     name = f"{owner.name} {event['step']} steps, then {then.name}"
     one = said([f.x0 for f in walked[:-1]], walked, then.process, cond)
-    widget.add(row_of(name, "average", AVERAGE, one, then.process))
+    widget.add(row_of(name, "average", AVERAGE, one, then.process, then.bench))

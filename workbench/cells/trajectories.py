@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.cells.draw import comparable, limits, pictures
+from workbench.cells.draw import comparable, limits, pictures, visible
 from workbench.cells.model import Model, colours
 from workbench.noise import speak
 from workbench.types import Frame
@@ -53,10 +53,15 @@ def model_data(model: Model, frames: Sequence[Frame], looks: Mapping[str, tuple[
     data = {"name": model.name, "role": model.role, "colour": looks[model.name][0],
             "sigma": sigmas(frames, model.process), "t": np.array([float(f.t.reshape(-1)[0]) for f in frames]),
             "evaluations": np.array([frame.evaluations for frame in frames]),
-            "states": shown(states), "x0": shown(torch.stack([frame.x0 for frame in frames]))}
+            "states": seen(model.bench, states), "x0": seen(model.bench, torch.stack([frame.x0 for frame in frames]))}
     if grid is not None and frames[0].kind == "x0":
         data["velocity"] = flow(model, frames, grid).numpy()
     return data
+
+
+def seen(bench: Any, x: Tensor) -> np.ndarray:
+    """``shown`` of what is visible of samples (N, S, ...)."""
+    return shown(visible(bench, x))
 
 
 def shown(x: Tensor) -> np.ndarray:

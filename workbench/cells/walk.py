@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from matplotlib.figure import Figure
 
-from workbench.cells.draw import comparable, limits, picture, pictures, points, side_by_side
+from workbench.cells.draw import comparable, limits, picture, pictures, points, side_by_side, visible
 from workbench.cells.model import Model, colours, listed
 from workbench.cells.show import live_page, panel
 from workbench.cells.style import DATA, STUDENT, bare, canvas, drawing, even, number, side_title
@@ -97,8 +97,8 @@ def strips(models: list[Model], found: dict[str, list[Frame]], sample: int) -> F
                 continue
             frame = chosen[model.name][column]
             state = comparable(frame.x_t, frame.t, model.process, model.bench.sigma_data)
-            picture(top, state[sample], low, high)
-            picture(bottom, frame.x0[sample], low, high)
+            picture(top, visible(model.bench, state[sample]), low, high)
+            picture(bottom, visible(model.bench, frame.x0[sample]), low, high)
             top.set_title(
                 "sample" if frame is found[model.name][-1] else f"σ {number(sigma_of(frame, model.process), 2)}",
                 fontsize=8,

@@ -34,8 +34,21 @@ def lab(options: tuple[str, ...]) -> None:
 
 
 @commands.command()
-def doctor() -> None:
-    """Show versions, threads, cache and disk, and say what is wrong."""
+@click.option("--fit", nargs=2, metavar="METHOD BENCH", help="Instead: will this training fit, and how long is a step? "
+              "BENCH is a bench's name, or a diffusers pipeline's folder.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Of --fit [the bench's].")
+@click.option("-p", "typed", multiple=True, metavar="NAME=VALUE", help="Of --fit: a field of the bench (`rank=None`, "
+              "`torch_dtype=bfloat16`, `device=cuda`) or of the method (repeatable).")
+def doctor(fit: tuple[str, str] | None, batch_size: int | None, typed: tuple[str, ...]) -> None:
+    """Show versions, threads, cache and disk, and say what is wrong; or, with --fit, what a training takes."""
+    if fit:
+        from workbench.jobs.fit import told
+
+        line, fits = told(*fit, batch_size, typed)
+        print(line)
+        sys.exit(0 if fits else 1)
+    if batch_size or typed:
+        raise click.UsageError("--batch-size and -p belong to --fit METHOD BENCH")
     from workbench.jobs.doctor import report
 
     lines, healthy = report()

@@ -13,6 +13,7 @@ import torch
 
 from workbench.naming import unknown
 from workbench.teachers.from_diffusers.kinds import KINDS, Kind
+from workbench.teachers.from_diffusers.quiet import quiet
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -48,7 +49,8 @@ def opened(name: str | Path, dtype: torch.dtype, download: bool) -> Any:
     for part in missing(folder, index):
         raise ValueError(f"{folder} is not complete: its {part} is missing; save the whole pipeline again")
     try:
-        return kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
+        with quiet():
+            return kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         if out_of_memory(error):
             raise
