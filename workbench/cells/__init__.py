@@ -11,6 +11,8 @@ from workbench.cells.hybrid import hybrid
 from workbench.cells.keep import keep
 from workbench.cells.lesson import lesson
 from workbench.cells.losses import losses
+from workbench.cells.pipeline import pipeline
+from workbench.cells.pipeline_targets import targets_of
 from workbench.cells.solvers import orders, solvers
 from workbench.cells.straightness import straightness
 from workbench.cells.sweep import cost, effects, failures, sweep
@@ -20,5 +22,5 @@ from workbench.cells.walk import growth, walk
 from workbench.cells.watch import watch
 
 __all__ = ["bench", "compare", "controls", "cost", "diagnose", "distil", "effects", "estimate", "export", "failures",
-           "growth", "hybrid", "keep", "lesson", "losses", "orders", "resume", "solvers", "straightness", "sweep",
-           "switches", "targets", "teacher", "wait", "walk", "watch"]  # fmt: skip
+           "growth", "hybrid", "keep", "lesson", "losses", "orders", "pipeline", "resume", "solvers", "straightness",
+           "sweep", "switches", "targets", "targets_of", "teacher", "wait", "walk", "watch"]  # fmt: skip
