@@ -13,7 +13,8 @@ from workbench.jobs.sweep import Sweep
 from workbench.record.sweep import common_metrics, rows
 
 TINY = {"steps": 20, "batch_size": 16, "samples": 64, "measured_steps": [1, 2]}
-TESTED = {"explore", "trajectories", "targets", "quickstart", "train", "sweep_report", "targets_on_your_model"}
+TESTED = {"explore", "trajectories", "targets", "quickstart", "train", "sweep_report", "targets_on_your_model",
+          "distil_your_model"}
 
 
 @pytest.fixture(scope="module")

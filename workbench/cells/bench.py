@@ -32,8 +32,12 @@ def teacher(
     started = time.perf_counter()
     net = bench.teacher()
     print(f"teacher ready after {time.perf_counter() - started:.1f} s", flush=True)
-    net = net if guidance_scale == 1 or bench.num_classes is None else Guided(net, guidance_scale)
-    model = Model("teacher", bench, net, Sampler(SOLVERS[solver](), "karras", num_inference_steps))
+    net = net.net if isinstance(net, Guided) else net  # a bench's own guidance is for its students
+    embedded = bool(getattr(net, "guided", False))
+    if guidance_scale != 1 and bench.num_classes is not None and not embedded:
+        net = Guided(net, guidance_scale)
+    sampler = Sampler(SOLVERS[solver](), "karras", num_inference_steps)
+    model = Model("teacher", bench, net, sampler, guidance_scale=guidance_scale if embedded else None)
     noise, cond = bench.start(samples_shown(bench), seed)
     data = bench.data(0, len(noise)).at(0).x
     drawn = {} if bool(data.isnan().all()) else {"data": (data, DATA)}

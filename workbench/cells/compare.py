@@ -10,8 +10,8 @@ from workbench.cells.model import Model, colours, listed
 from workbench.cells.show import Table, panel, tell
 from workbench.cells.style import DATA, canvas, drawing, number
 
-QUALITY = ("frechet", "energy_distance")  # less is better
-DIVERSITY = ("recall", "coverage", "modes_hit")  # more is better
+QUALITY = ("frechet", "energy_distance", "endpoint_error")  # less is better
+DIVERSITY = ("recall", "coverage", "modes_hit", "diversity")  # more is better
 
 
 class Point(NamedTuple):

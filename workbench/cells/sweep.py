@@ -13,7 +13,8 @@ from workbench.cells.show import Table, panel, png, tell
 from workbench.cells.style import canvas, drawing, number
 from workbench.record.sweep import Row, common_metrics, rows
 
-MORE = ("recall", "precision", "density", "coverage", "modes_hit", "recognised", "accuracy")  # of these more is better
+MORE = ("recall", "precision", "density", "coverage", "modes_hit", "recognised", "accuracy",
+        "diversity")  # of these more is better
 MOST = 20  # settings in a table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -24,11 +25,16 @@ def gaps(run: Run) -> dict[str, float | None]:
     """How far each average is from the weights it follows, over their norm, by the average's name."""
     found = {}
     for update, followers in zip(run.updates, run.followers, strict=True):
+        size = norm(followers[0][1]) if followers else 0.0  # all averages of an update follow one learner
         for number_of, (averages, weights) in enumerate(followers):
-            apart = torch.stack(torch._foreach_norm(torch._foreach_sub(averages, weights))).norm()
-            size = torch.stack(torch._foreach_norm(weights)).norm()
-            found[f"{update.trains[0]}.average{number_of or ''}"] = number(apart / size)
+            apart = norm(torch._foreach_sub(averages, weights))
+            found[f"{update.trains[0]}.average{number_of or ''}"] = number(apart / size) if size else None
     return found
+
+
+def norm(tensors: list[Tensor]) -> float:
+    """Of all their entries together; many small tensors cost the host more than the sum itself."""
+    return math.sqrt(sum(one * one for one in torch.stack(torch._foreach_norm(tensors)).tolist()))
 
 
 def one_update(taken: Taken) -> dict[str, Any]:
@@ -39,7 +45,7 @@ def one_update(taken: Taken) -> dict[str, Any]:
     return said | ({"time_bins": bins} if bins else {})
 
 
-def number(value: Tensor) -> float | None:
+def number(value: Tensor | float) -> float | None:
     """A finite float, or None: JSON knows no NaN."""
     value = float(value)
     return value if value == value and abs(value) != float("inf") else None
@@ -50,6 +56,7 @@ def time_bins(loss: Loss) -> dict[str, list[float]] | None:
     if not {"t", "guess", "target"} <= loss.seen.keys() or len(loss.seen["t"]) < BINS:
         return None
     t, guess, target = (loss.seen[name] for name in ("t", "guess", "target"))
-    order = torch.argsort(t)[: len(t) // BINS * BINS]
-    error = (guess - target).flatten(1).square().mean(1)[order].reshape(BINS, -1).mean(1)
-    return {"t": t[order].reshape(BINS, -1).mean(1).tolist(), "error": [number(e) for e in error]}
+    t, order = torch.sort(t)
+    whole = len(t) // BINS * BINS
+    error = (guess - target).flatten(1).square().mean(1)[order[:whole]].reshape(BINS, -1).mean(1)
+    return {"t": t[:whole].reshape(BINS, -1).mean(1).tolist(), "error": [number(one) for one in error.tolist()]}
