@@ -141,3 +141,17 @@ def test_unknown_targets_are_told_with_those_there_are():
     teacher = teacher_of("sd")
     with pytest.raises(ValueError, match="linear layers here end in .*to_q"):
         Shared(teacher.net.model, targets=["query"]).add()
+
+
+def test_compiled_once_a_slot_and_to_the_same_bits():
+    """Each slot traces a graph of its own; switching between them is seen."""
+    teacher = teacher_of("sd")
+    shared, call = Shared(teacher.net.model, rank=4), asked(teacher)
+    views = [shaken(Adapted.student(teacher.net, shared), 1), Adapted(teacher.net, shared, None)]
+    said = [view(**call) for view in views]
+    torch._dynamo.utils.counters.clear()
+    teacher.net.model.compile(backend="aot_eager")
+    for _ in range(2):
+        assert all(torch.equal(view(**call), before) for view, before in zip(views, said, strict=True))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
+    assert not torch._dynamo.utils.counters["graph_break"]

@@ -14,7 +14,7 @@ from workbench.cells.style import canvas, drawing, number
 from workbench.record.sweep import Row, common_metrics, rows
 
 MORE = ("recall", "precision", "density", "coverage", "modes_hit", "recognised", "accuracy",
-        "diversity")  # of these more is better
+        "diversity", "agreement", "balance")  # of these more is better
 MOST = 20  # settings in a table
 
 
