@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from workbench.benches import load
 from workbench.cells.show import Table, tell
 from workbench.teachers.from_diffusers.opening import dtype_of, opened
 from workbench.teachers.from_diffusers.quiet import quiet
@@ -16,8 +17,8 @@ from workbench.teachers.from_diffusers.small import build
 def pipeline(folder: str | Path = "", *, torch_dtype: str = "float32", device: str = "cpu") -> Any:
     """Open the pipeline in a folder (or in the hub's cache on this machine) and show its parts; nothing is downloaded.
 
-    "" is a small text-to-image pipeline with random weights, made on the spot. ValueError, with the way out, for what
-    cannot be loaded. Only safetensors are read.
+    "shapes" is the bench's small text-to-image pipeline, trained here on first use; "" one of random weights, made on
+    the spot. ValueError, with the way out, for what cannot be loaded. Only safetensors are read.
     """
     pipe = loaded(folder, dtype_of(torch_dtype)).to(device)
     config = pipe.scheduler.config
@@ -28,10 +29,12 @@ def pipeline(folder: str | Path = "", *, torch_dtype: str = "float32", device: s
 
 
 def loaded(given: Any, dtype: torch.dtype = torch.float32) -> Any:
-    """A pipeline as it is, a teacher's own, or the one of a folder; "" builds the small one."""
+    """A pipeline as it is, a teacher's own, the one of a folder, the bench shapes' own; "" builds the small one."""
     if not isinstance(given, str | Path):
         return getattr(given, "pipe", given)
     with quiet():
+        if str(given) == "shapes":
+            return load("shapes").pipe.to(dtype)
         return build("sd").to(dtype) if str(given) == "" else opened(given, dtype, False)
 
 
