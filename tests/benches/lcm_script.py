@@ -4,7 +4,7 @@ After examples/consistency_distillation/train_lcm_distill_sd_wds.py and LCM, arX
 a guided teacher, boundary conditions with timestep_scaling 10, pseudo-Huber loss (c = 0.001), a target network (decay
 0.95), AdamW (weight decay 0.01), constant rate. Departs: one guidance scale instead of a range with an embedding, as
 the script for LoRA has none. Prints its student beside this package's ``consistency`` on the bench shapes: same
-network, data, steps, batches, guidance, and the same start noise for the samples.
+network (the teacher saved as a diffusers pipeline first), data, steps, batches, guidance and start noise.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from workbench.benches import load
 from workbench.benches.assemble import born, generate
+from workbench.benches.pipeline import PipelineBench
 from workbench.methods.steps.consistency import ConsistencyDistillation
 from workbench.noise import VpTable
 from workbench.randomness import Key
@@ -29,6 +30,19 @@ from workbench.teachers.guidance import Guided
 from workbench.train.loop import train
 
 DDIM_STEPS, SCALING, HUBER = 50, 10.0, 0.001
+
+
+class Saved:
+    """The bench shapes, its teacher saved as a diffusers pipeline and loaded again; its students LoRA or copies."""
+
+    def __init__(self, rank: int | None) -> None:
+        self.shapes = load("shapes")
+        self.nets = PipelineBench(str(self.shapes.pipeline_folder()), self.shapes.captions, rank=rank,
+                                  sigma_data=self.shapes.sigma_data)
+        self.teacher, self.student = self.nets.teacher, self.nets.student
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["shapes"], name)
 
 
 def boundary(timestep: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor]:
@@ -99,9 +113,10 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--lr", type=float, nargs=2, default=(1e-3, 1e-3), metavar=("SCRIPT", "OURS"))
     parser.add_argument("--guidance-scale", type=float, default=3.0)
+    parser.add_argument("--rank", type=int, help="of LoRA on one base; without it students are whole copies")
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
-    bench, rows = load("shapes"), {}
+    bench, rows = Saved(asked.rank), {}
     for seed in range(asked.seeds):
         for name, make, lr in (("script", trained, asked.lr[0]), ("ours", ours, asked.lr[1])):
             began = time.perf_counter()

@@ -133,6 +133,9 @@ def test_what_plain_diffusers_cannot_run_is_refused(folders, tmp_path):
     sampler = Sampler(Consistency(), "trig", 2)
     with pytest.raises(ValueError, match="second time"):
         export(bench.pipeline, bench.student(0, second_time=True), sampler, bench.process(Edm), tmp_path / "out")
+    several = PipelineBench(str(folders["sd"]), PROMPTS, rank=4, ranges=(1.0,))
+    with pytest.raises(ValueError, match="noise range"):
+        export(several.pipeline, several.student(0), sampler, bench.process(Edm), tmp_path / "out")
     with pytest.raises(ValueError, match="FlowMap"):
         export(bench.pipeline, bench.student(0), Sampler(FlowMap(), "trig", 2), bench.process(Edm), tmp_path / "out")
     video = PipelineBench(str(folders["wan"]), PROMPTS, rank=4, size=(32, 32), frames=5)

@@ -159,7 +159,7 @@ def remedies(bench: Any, run: Run, most: int | None) -> list[str]:
     found = [f"a batch of {most} fits: more micro-batches make it up"] if most and most >= 1 else []
     if getattr(bench, "gradient_checkpointing", None) is False:
         found.append("gradient_checkpointing=True: activations are computed twice and not kept")
-    if hasattr(bench, "rank") and bench.rank is None:
+    if hasattr(bench, "rank") and bench.rank is None and bench.depth == bench.width == 1:
         found.append("rank=16: students are adapters of one shared base")
     if getattr(bench, "torch_dtype", None) == "float32":
         found.append('torch_dtype="bfloat16": half the bytes of the base')

@@ -16,6 +16,7 @@ from workbench.noise import Edm, Process
 from workbench.noise.times import karras
 from workbench.randomness import Key
 from workbench.solvers import Heun, sample
+from workbench.students.ranges import check_bounds
 from workbench.teachers.guidance import Guided
 from workbench.types import Samples
 
@@ -30,12 +31,18 @@ class PipelineBench:
     then. ``rank``: of the students' LoRA on one shared base; None copies the network whole. ``guidance_scale``: what
     the teacher is guided by wherever a method asks for none itself. ``size`` (height, width) in pixels. Measured are
     the distance to the teacher's own samples and the diversity under one prompt, both in latents.
+
+    Where ``rank`` is None, ``depth`` is the share of blocks that a student keeps, ``width`` the share of channels of a
+    fresh one. ``ranges``, bounds in noise over signal, gives each range of noise adapters of its own.
     """
 
     folder: str
     prompts: tuple[str, ...] | str = ()
     images: str | None = None
     rank: int | None = 16
+    depth: float = 1.0
+    width: float = 1.0
+    ranges: tuple[float, ...] = ()
     targets: tuple[str, ...] | str = "all-linear"
     guidance_scale: float = 1.0
     size: tuple[int, int] | None = None
@@ -44,6 +51,7 @@ class PipelineBench:
     device: str = "cpu"
     offload: bool = False
     gradient_checkpointing: bool = False
+    compile: str | None = None  # torch.compile's backend for the network, "inductor" on a GPU; one graph a slot
     sigma_data: float = 1.0
     budget: Budget = Budget(teacher_calls=1e6, batch_size=4)
     samples: int = 16
@@ -52,9 +60,20 @@ class PipelineBench:
     metrics: ClassVar[tuple[str, ...]] = ("endpoint_error", "diversity")
 
     def __post_init__(self) -> None:
-        for name in ("prompts", "targets", "size"):
+        for name in ("prompts", "targets", "size", "ranges"):
             if isinstance(getattr(self, name), list):  # JSON knows no tuples
                 object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ("depth", "width"):
+            share = getattr(self, name)
+            if not 0 < share <= 1:
+                raise ValueError(f"{name} = {share}: give a share of the teacher's, above 0 and at most 1")
+            if share < 1 and self.rank is not None:
+                raise ValueError(f"{name} = {share} makes a student of its own, rank = {self.rank} adapters on the "
+                                 f"teacher: give rank=None, or {name}=1")
+        if self.ranges and self.rank is None:
+            raise ValueError(f"ranges = {self.ranges} are of adapters, and rank=None makes none: give a rank")
+        if self.ranges:
+            check_bounds(self.ranges)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -67,8 +86,11 @@ class PipelineBench:
         """The pipeline before it knows its prompts."""
         from workbench.teachers.from_diffusers import Teacher
 
-        return Teacher.from_pretrained(self.folder, torch_dtype=self.torch_dtype, device=self.device, size=self.size,
-                                       frames=self.frames, sigma_data=self.sigma_data, offload=self.offload)
+        found = Teacher.from_pretrained(self.folder, torch_dtype=self.torch_dtype, device=self.device, size=self.size,
+                                        frames=self.frames, sigma_data=self.sigma_data, offload=self.offload)
+        if self.compile:
+            found.net.model.compile(backend=self.compile)
+        return found
 
     @cached_property
     def source(self) -> Any:
@@ -133,14 +155,25 @@ class PipelineBench:
         return Guided(net, self.guidance_scale) if guided else net
 
     def student(self, seed: int = 0, second_time: bool = False, guided: bool = False) -> nn.Module:
-        """A student that answers as the unguided teacher does."""
+        """A student that answers as the unguided teacher does, unless it is a smaller one."""
         from workbench.students.adapted import Adapted
+        from workbench.students.ranges import Ranges
         from workbench.students.whole import Whole
 
         wants = {"seed": seed, "second_time": second_time, "guided": guided}
         if self.shared is None:
-            return Whole.student(self.pipeline.net, **wants)
-        return Adapted.student(self.pipeline.net, self.shared, **wants)
+            return Whole.student(self.smaller(seed), **wants)
+        views = [Adapted.student(self.pipeline.net, self.shared, **wants) for _ in range(len(self.ranges) + 1)]
+        return Ranges(views, self.ranges) if self.ranges else views[0]
+
+    def smaller(self, seed: int) -> Any:
+        """The network that a student of its own begins as: the teacher's, with fewer blocks and channels if asked."""
+        from workbench.students.narrow import narrow
+        from workbench.students.shallow import shallow
+
+        net = self.pipeline.net
+        net = shallow(net, self.depth) if self.depth < 1 else net
+        return narrow(net, self.width, seed) if self.width < 1 else net
 
     def start(self, count: int, seed: int) -> tuple[Tensor, Tensor | None]:
         """Unit noise (count, ...) and the prompts' indices in turn."""

@@ -33,6 +33,8 @@ def export(teacher: Any, student: nn.Module, sampler: Any, process: Any, folder:
     if getattr(student, "inputs", None) is not None:
         raise ValueError("this student has a second time or a guidance input of its own, which diffusers' network "
                          "lacks: distil without it, or sample it here")
+    if hasattr(student, "bounds"):
+        raise ValueError("diffusers has no adapters per noise range: distil without ranges, or sample it here")
     chosen = plan(sampler, process, student, teacher.pipe, num_inference_steps)
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

@@ -55,16 +55,23 @@ class Conditions:
             cond = cond.to(device)
             return {name: table[cond].to(dtype) for name, table in self.table.items()}
         found = self.remembered(cond.tolist())
-        return {name: torch.stack([row[name] for row in found]).to(device, dtype) for name in self.table}
+        return {name: torch.stack([row[name].to(device, dtype) for row in found]) for name in self.table}
 
     @torch.no_grad()
     def asked(self, indices: Sequence[int]) -> Rows:
-        """Rows (P, ...) of some prompts, encoded now."""
-        said, _ = self.encode([self.prompts[index] for index in indices])
+        """Rows (P, ...) of some prompts, encoded now; ValueError for a prompt that is no text."""
+        texts = [self.prompts[index] for index in indices]
+        for index, text in zip(indices, texts, strict=True):
+            if not isinstance(text, str):
+                raise ValueError(f"prompt {index} is no text but {text!r}: give texts")
+        said, _ = self.encode(texts)
         return {name: row.detach() for name, row in said.items()}
 
     def remembered(self, indices: Sequence[int]) -> list[Rows]:
-        """The rows of each prompt, those not remembered encoded together."""
+        """The rows of each prompt, those not remembered encoded together; ValueError for an index that none has."""
+        for index in indices:
+            if not 0 <= index <= len(self.prompts):
+                raise ValueError(f"no prompt {index}: indices go from 0 to {len(self.prompts)}, which is the empty one")
         empty = {name: table[-1] for name, table in self.table.items()}
         new = sorted({index for index in indices if index < len(self.prompts)} - self.recent.keys())
         if new:
