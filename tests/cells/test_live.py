@@ -17,7 +17,7 @@ from workbench.papers.chosen import method as named
 from workbench.record.control import command
 from workbench.record.store import read_events, read_state
 from workbench.train.checkpoint import checkpoints
-from workbench.train.loop import Diverged
+from workbench.train.divergence import Diverged
 
 TOLD = {"method": "toy", "steps": 8}
 

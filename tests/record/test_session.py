@@ -11,7 +11,7 @@ from workbench.record.losses import BINS
 from workbench.record.session import session
 from workbench.record.store import read_events, read_state
 from workbench.train.checkpoint import BrokenCheckpoint, checkpoints, restore
-from workbench.train.loop import Diverged
+from workbench.train.divergence import Diverged
 
 TOLD = {"method": "toy"}
 

@@ -9,7 +9,8 @@ from torch import multiprocessing
 
 from tests.train.toys import Follow, Line, Points, Rich, bits, drain, new, one_of_two
 from workbench.record.losses import reading
-from workbench.train.loop import PATIENCE, Diverged, train
+from workbench.train.divergence import PATIENCE, Diverged
+from workbench.train.loop import train
 from workbench.train.place import Place
 from workbench.types import Adam, Loss, Update
 

@@ -24,7 +24,7 @@ from workbench.record.control import command
 from workbench.record.store import Store
 from workbench.record.tail import Tail, standing
 from workbench.train.checkpoint import checkpoints, restore
-from workbench.train.loop import Diverged
+from workbench.train.divergence import Diverged
 from workbench.train.run import Run
 from workbench.types import Stepped
 

@@ -149,7 +149,7 @@ def one_thread() -> Iterator[None]:
 
 
 def train_and_measure(arms: list[Arm]) -> list[Outcome]:
-    from workbench.train.loop import Diverged
+    from workbench.train.divergence import Diverged
 
     training = arms[0].training
     place = bench_of(training)

@@ -52,7 +52,8 @@ def sampled_teacher(bench: Any, seed: int) -> dict[str, Any]:
 def taught(bench: Any, task: Task) -> dict[str, Any]:
     from workbench.benches.assemble import born
     from workbench.papers.validate import build_method
-    from workbench.train.loop import Diverged, train
+    from workbench.train.divergence import Diverged
+    from workbench.train.loop import train
 
     method = build_method(task.method, json.loads(task.settings))
     run = born(bench, method, seed=task.seed, steps=task.steps, batch_size=task.batch_size)

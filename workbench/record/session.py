@@ -10,7 +10,8 @@ from workbench.record.control import Orders
 from workbench.record.losses import reading
 from workbench.record.store import Store
 from workbench.train.checkpoint import checkpoints, restore, save_run, sum_of
-from workbench.train.loop import Diverged, train
+from workbench.train.divergence import Diverged
+from workbench.train.loop import train
 from workbench.train.run import Run
 from workbench.types import Stepped
 

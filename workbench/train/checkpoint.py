@@ -2,7 +2,7 @@
 
 ``checkpoints/<step>.safetensors`` holds the tensors, ``<step>.json`` the rest with the tensors' sha256 and a digest
 of itself. Both are written beside, flushed and renamed, the JSON last: a checkpoint exists once its JSON does. Nothing
-is unpickled.
+is unpickled. Of a sharded run it holds the whole tensors, as of any other: each goes on as the other.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from workbench.files import sealed, write_whole
 from workbench.train.run import Run
+from workbench.train.shard import cut, like, share, whole
 
 FORMAT = 1
 KEEP = 3  # newest checkpoints kept on disk
@@ -34,7 +35,7 @@ class BrokenCheckpoint(ValueError):
 def fingerprint(net: nn.Module) -> str:
     """sha256 over names, shapes and bytes of a net's state, first 16 hex digits; taken again where it was written."""
     state = net.state_dict()
-    versions = tuple((tensor.data_ptr(), tensor._version) for tensor in state.values())
+    versions = tuple((own.data_ptr(), own._version) for own in map(share, state.values()))
     if PRINTS.get(net, (None, ""))[0] != versions:
         PRINTS[net] = (versions, sum_of(state))
     return PRINTS[net][1]
@@ -43,22 +44,32 @@ def fingerprint(net: nn.Module) -> str:
 def sum_of(tensors: Mapping[str, Tensor]) -> str:
     """The same of any named tensors."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
+    for name, tensor in ((name, whole(tensor)) for name, tensor in sorted(tensors.items())):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else
                       repr(tensor.item()).encode())
     return digest.hexdigest()[:16]
 
 
-def tensors_of(run: Run) -> dict[str, Tensor]:
-    """Every tensor that the run must have back: its own nets, averages, optimiser moments, non-finite counts."""
+def tensors_of(run: Run, keep: bool = True) -> dict[str, Tensor]:
+    """Every tensor that the run must have back: its own nets, averages, optimiser moments, non-finite counts.
+
+    Those of a sharded run are gathered, by all processes in one order; one that keeps them not only takes part.
+    """
+    found = ((name, whole(tensor.detach())) for name, tensor in sorted(held_by(run).items()))
+    return {name: tensor.cpu().contiguous() for name, tensor in found if keep}
+
+
+def held_by(run: Run) -> dict[str, Tensor]:
+    """The same as they are, the sharded ones sharded."""
     kept = {name: net for name, net in run.nets.items() if name not in run.given}
     found = {f"nets/{n}/{k}": v for n, net in (kept | run.averages).items() for k, v in net.state_dict().items()}
     for index, (opt, weights) in enumerate(zip(run.optimizers, run.learners, strict=True)):
         found[f"bad_streak/{index}"] = run.bad_streak[index]
         for i, weight in enumerate(weights):
-            found |= {f"optimizer/{index}/{i}/{k}": v for k, v in opt.state.get(weight, {}).items()}
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in found.items()}
+            owner = weight if run.shards is None else run.shards.owner(weight)
+            found |= {f"optimizer/{index}/{i}/{k}": cut(v, owner) for k, v in opt.state.get(weight, {}).items()}
+    return found
 
 
 def save_run(run: Run, milestone: int | None = None, **extra: Any) -> Path:
@@ -66,20 +77,24 @@ def save_run(run: Run, milestone: int | None = None, **extra: Any) -> Path:
 
     Those at multiples of ``milestone`` steps are never dropped.
     ``extra`` is kept with it (the recorder's offsets). A step that was not finite changed nothing: its run is good.
+    All processes of a sharded run call it alike; the first one writes.
     """
     if run.folder is None:
         raise ValueError("this run has no folder: give one at birth to save it")
     folder = run.folder / "checkpoints"
+    path = folder / f"{run.step:08d}.json"
+    writes = run.shards is None or run.place.rank == 0
+    tensors, given = tensors_of(run, writes), {name: fingerprint(run.nets[name]) for name in sorted(run.given)}
+    if not writes:
+        return path
     folder.mkdir(parents=True, exist_ok=True)
-    data = save(tensors_of(run))
+    data = save(tensors)
     state = {
         "format": FORMAT, "step": run.step, "act": run.act, "act_step": run.act_step, "seed": run.seed,
         "steps": run.steps, "blocks": run.blocks, "changes": run.changes, "teacher_calls": run.teacher_calls,
-        "given": {name: fingerprint(run.nets[name]) for name in sorted(run.given)},
-        "sha256": hashlib.sha256(data).hexdigest(), "extra": extra,
+        "given": given, "sha256": hashlib.sha256(data).hexdigest(), "extra": extra,
     }
     write_whole(folder / f"{run.step:08d}.safetensors", data)
-    path = folder / f"{run.step:08d}.json"
     write_whole(path, json.dumps(sealed(state), indent=1).encode())
     for old in [path for path in checkpoints(run.folder)[:-KEEP] if not milestone or int(path.stem) % milestone]:
         old.unlink()
@@ -147,17 +162,19 @@ def write_back(run: Run, state: dict[str, Any], tensors: dict[str, Tensor], path
     run.step, run.act_step = state["step"], state["act_step"]
     if run.counter is not None:
         run.counter.calls = state["teacher_calls"]
-    own = tensors_of(run)
+    own = held_by(run)
     wrong = {n for n in own if n not in tensors or own[n].shape != tensors[n].shape} | {
         n for n in tensors if not n.startswith("optimizer/") and n not in own}
     if wrong:
         raise ValueError(f"{path} belongs to another run: {sorted(wrong)[0]} does not fit (and {len(wrong) - 1} more)")
     for name, net in {**{n: run.nets[n] for n in run.nets if n not in run.given}, **run.averages}.items():
-        net.load_state_dict({k: tensors[f"nets/{name}/{k}"] for k in net.state_dict()})
+        net.load_state_dict({k: like(tensors[f"nets/{name}/{k}"], own) for k, own in net.state_dict().items()})
     for index, (opt, weights) in enumerate(zip(run.optimizers, run.learners, strict=True)):
         run.bad_streak[index].copy_(tensors[f"bad_streak/{index}"])
         for i, weight in enumerate(weights):
             start = f"optimizer/{index}/{i}/"
-            moments = {n.removeprefix(start): v.to(weight.device) for n, v in tensors.items() if n.startswith(start)}
+            owner = weight if run.shards is None else run.shards.owner(weight)
+            moments = {n.removeprefix(start): share(like(v, owner)).to(weight.device)
+                       for n, v in tensors.items() if n.startswith(start)}
             if moments:
                 opt.state[weight] = moments

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
+from workbench.train.divergence import check
 from workbench.train.run import Run
 from workbench.types import Loss, Stepped, Taken
-
-
-class Diverged(RuntimeError):
-    """Three non-finite steps in a row; the message names the part of the loss and the times. No weight was changed."""
-
-
-PATIENCE = 3  # non-finite steps in a row that end a run
 
 
 def train(run: Run, until: int | None = None) -> Iterator[Stepped]:
@@ -42,12 +37,14 @@ def take(run: Run, index: int, batches: list) -> Taken:
     if not weights and run.place.world > 1:  # a memory is filled by all micro-batches, on every process alike
         blocks = range(run.blocks)
         batches = [run.data.at(run.step, block) for block in blocks]
-    for block, batch in zip(blocks, batches, strict=True):
-        with torch.set_grad_enabled(bool(weights)), run.place.autocast():
-            loss = update.loss(run.views, batch, run.now(index, block))
-        shown = shown or [quiet(loss)]  # the first micro-batch's, which one process and the first of several have
-        if weights:
-            (loss.total if run.blocks == 1 else loss.total / run.blocks).backward(inputs=weights)
+    with nullcontext() if run.shards is None else run.shards.learning(weights):
+        for block, batch in zip(blocks, batches, strict=True):
+            with torch.set_grad_enabled(bool(weights)), run.place.autocast():
+                loss = update.loss(run.views, batch, run.now(index, block))
+            shown = shown or [quiet(loss)]  # the first micro-batch's, which one process and the first of several have
+            if weights:
+                total = loss.total if run.blocks == 1 else loss.total / run.blocks
+                total.backward(inputs=weights) if run.shards is None else run.shards.backward(total)
     now = run.now(index, 0)
     lr = float(update.lr(now)) if callable(update.lr) else update.lr
     norm, good = descend(run, index, lr) if weights else (torch.zeros(()), 1.0)
@@ -61,8 +58,12 @@ def descend(run: Run, index: int, lr: float) -> tuple[Tensor, Tensor | float]:
     optimizer, clip = run.optimizers[index], run.updates[index].optimizer.clip
     weights = [weight for weight in run.learners[index] if weight.grad is not None]
     gradients = [weight.grad for weight in weights]
-    run.place.sum(gradients)
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    if run.shards is None:
+        run.place.sum(gradients)
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    else:
+        run.shards.sum(weights)
+        norm = run.shards.norm(weights)
     if clip is not None:
         torch._foreach_mul_(gradients, (clip / (norm + 1e-6)).clamp(max=1.0))
     if norm.device.type == "cpu":  # the host may look, and leave out a bad step, at half the cost of a flag
@@ -93,28 +94,3 @@ def quiet(loss: Loss) -> Loss:
     """The loss without its graph."""
     return Loss(loss.total.detach(), {k: v.detach() for k, v in loss.parts.items()},
                 {k: v.detach() if v.requires_grad else v for k, v in loss.seen.items()})
-
-
-def check(run: Run, taken: tuple[Taken, ...]) -> None:
-    """Raise Diverged after PATIENCE non-finite steps in a row."""
-    if float(max(run.bad_streak)) < PATIENCE:
-        return
-    worst = next((one for one in taken if float(run.bad_streak[one.update]) >= PATIENCE), taken[-1])
-    parts = [name for name, value in worst.loss.parts.items() if not torch.isfinite(value)] or ["gradient"]
-    raise Diverged(
-        f"diverged at step {run.step}: non-finite {', '.join(parts)} of the update of {', '.join(worst.trains)} "
-        f"{PATIENCE} times in a row{bad_times(worst.loss)}; no weight was changed by these steps. "
-        f"Lower the learning rate (now {worst.lr:g}) or clip the gradient, and resume from the last checkpoint."
-    )
-
-
-def bad_times(loss: Loss) -> str:
-    """ at t in [a, b]: the times of the samples whose recorded values are not finite, where the loss recorded them."""
-    if "t" not in loss.seen:
-        return ""
-    t = loss.seen["t"]
-    others = [value for name, value in loss.seen.items() if name != "t" and len(value) == len(t)]
-    rows = [~torch.isfinite(value).reshape(len(t), -1).all(1) for value in others]
-    bad = torch.stack(rows).any(0) if rows else torch.zeros_like(t, dtype=torch.bool)
-    t = t[bad] if bool(bad.any()) else t
-    return f" at t in [{float(t.min()):.4g}, {float(t.max()):.4g}]"

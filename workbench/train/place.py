@@ -30,18 +30,26 @@ def connected() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Place:
-    """One process's view: its device, rank among ``world`` processes, and the autocast to compute losses under."""
+    """One process's view: its device, rank among ``world`` processes, and the autocast to compute losses under.
+
+    ``shard``: each process holds a share of the networks of pipelines, see ``train.shard``; alone it holds them whole.
+    """
 
     device: torch.device = torch.device("cpu")
     rank: int = 0
     world: int = 1
     autocast: Callable[[], AbstractContextManager] = nullcontext
+    shard: bool = False
 
     @classmethod
-    def of(cls, accelerator) -> Place:
-        """The place an ``accelerate.Accelerator`` describes (its device, processes and mixed precision)."""
+    def of(cls, accelerator, shard: bool = False) -> Place:
+        """The place an ``accelerate.Accelerator`` describes (its device, processes and mixed precision).
+
+        It shards where told so here, or where accelerate is configured for FSDP 2, which it is on no CPU.
+        """
         autocast = nullcontext if accelerator.mixed_precision == "no" else accelerator.autocast
-        return cls(accelerator.device, accelerator.process_index, accelerator.num_processes, autocast)
+        shard = shard or accelerator.is_fsdp2
+        return cls(accelerator.device, accelerator.process_index, accelerator.num_processes, autocast, shard)
 
     def blocks(self, count: int) -> range:
         """This process's micro-batches of ``count``; ValueError when they cannot be shared out evenly."""

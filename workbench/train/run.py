@@ -18,6 +18,7 @@ from workbench.methods.fields import check_settings
 from workbench.noise import speak
 from workbench.randomness import Key
 from workbench.train.place import Place
+from workbench.train.shard import Shards
 from workbench.types import Act, Now, Update
 
 
@@ -75,6 +76,8 @@ class Run:
         self.averages: dict[str, nn.Module] = {}
         for name in sorted({f"{update.trains[0]}.average{i}" for update in everywhere for i in decays(update)}):
             self.averages[name] = frozen_copy(self.nets[name.split(".average")[0]])
+        shard = self.place.shard and self.place.world > 1
+        self.shards = Shards(self.nets | self.averages, self.place) if shard else None
         self.step, self.act, self.act_step = 0, -1, 0
         self.changes: list[dict[str, Any]] = []
         self.counter = Counted(self.nets["teacher"]) if "teacher" in self.nets else None
@@ -106,14 +109,16 @@ class Run:
         self.views = self.translated(self.current)
 
     def weights(self, names: tuple[str, ...]) -> list[nn.Parameter]:
-        return [p for name in names for p in self.nets[name].parameters() if p.requires_grad]
+        found = [p for name in names for p in self.nets[name].parameters() if p.requires_grad]
+        return found if self.shards is None else [self.shards.leaf(p) for p in found]
 
     def pairs(self, update: Update) -> list[tuple[list[Tensor], list[Tensor]]]:
         """For each average of an update: (its tensors, the learner's tensors)."""
         source = self.weights(update.trains[:1]) if update.trains else []
         names = [f"{update.trains[0]}.average{i}" for i in decays(update)]
-        wanted = {id(p): n for n, p in self.nets[update.trains[0]].named_parameters()} if names else {}
-        averages = [dict(self.averages[name].named_parameters()) for name in names]
+        leaf = self.shards.leaf if self.shards else lambda p: p
+        wanted = {id(leaf(p)): n for n, p in self.nets[update.trains[0]].named_parameters()} if names else {}
+        averages = [{n: leaf(p) for n, p in self.averages[name].named_parameters()} for name in names]
         return [([average[wanted[id(p)]] for p in source], source) for average in averages]
 
     def translated(self, method) -> dict[str, nn.Module]:
