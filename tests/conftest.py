@@ -19,6 +19,19 @@ except ImportError:  # no such locks on Windows: there the tests that measure ar
     fcntl = None
 
 
+held = []  # the open files of a lock that the next test goes on with
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    """Let the quiet tests of one file have the machine one after the other: each waits long for the other workers."""
+    item.goes_on = quiet(item) and nextitem is not None and quiet(nextitem) and item.path == nextitem.path
+
+
+def quiet(item):
+    return item.get_closest_marker("quiet") is not None
+
+
 @pytest.fixture(autouse=True)
 def turns(request):
     """Share the machine, or have it alone. Whoever waits to have it alone closes the gate to the next tests."""
@@ -26,10 +39,13 @@ def turns(request):
     if fcntl is None or run is None:
         yield
         return
-    place = Path(tempfile.gettempdir()) / f"workbench-tests-{run}"
-    with open(f"{place}.gate", "a") as gate, open(f"{place}.machine", "a") as machine:
-        quiet = request.node.get_closest_marker("quiet")
-        fcntl.flock(gate, fcntl.LOCK_EX if quiet else fcntl.LOCK_SH)
-        fcntl.flock(machine, fcntl.LOCK_EX if quiet else fcntl.LOCK_SH)
-        fcntl.flock(gate, fcntl.LOCK_UN)
-        yield
+    if not held:
+        place, alone = Path(tempfile.gettempdir()) / f"workbench-tests-{run}", quiet(request.node)
+        held.extend(open(f"{place}.{name}", "a") for name in ("gate", "machine"))  # noqa: SIM115
+        for file in held:
+            fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(held[0], fcntl.LOCK_UN)
+    yield
+    if not request.node.goes_on:
+        while held:
+            held.pop().close()

@@ -33,7 +33,7 @@ def teacher(
     net = bench.teacher()
     print(f"teacher ready after {time.perf_counter() - started:.1f} s", flush=True)
     net = net.net if isinstance(net, Guided) else net  # a bench's own guidance is for its students
-    embedded = bool(getattr(net, "guided", False))
+    embedded = hasattr(net, "conditions") and net.guided  # a pipeline that takes its scale as an input
     if guidance_scale != 1 and bench.num_classes is not None and not embedded:
         net = Guided(net, guidance_scale)
     sampler = Sampler(SOLVERS[solver](), "karras", num_inference_steps)

@@ -62,7 +62,8 @@ def shared(run: Run, recipe: dict[str, Any], processes: int, **options: Any) -> 
     began = time.time()
     with tempfile.TemporaryDirectory(prefix="workbench-") as meeting, open(folder / "processes.log", "wb") as log:
         write_json(folder / "processes.json", {"recipe": recipe, "options": options, "cpu": on_cpu(processes),
-                                               "meeting": f"{meeting}/ranks"})
+                                               "meeting": f"{meeting}/ranks",
+                                               "shard": bool(os.environ.get("WORKBENCH_SHARD"))})
         launcher = subprocess.Popen(command_line(folder, processes), env=environment(processes, meeting), stdout=log,
                                     stdin=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
         try:

@@ -19,6 +19,8 @@ import click
               "that holds the same run, cut off, is gone on with.")
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds a cell may take [no limit].")
 @click.option("--processes", type=click.IntRange(min=1), help="Processes that share each training [1].")
+@click.option("--shard", is_flag=True, default=None, help="Each of the processes holds a share of a pipeline's "
+              "networks (FSDP2).")
 @click.option("--secret", "secrets", multiple=True, metavar="NAME", help="A variable that cells may read and whose "
               "value is kept out of all that is written (repeatable).")
 def run(notebook: str, typed: tuple[str, ...], file: Path | None, seed: int | None, out: Path | None,

@@ -35,6 +35,8 @@ from workbench.cli.jobs import from_yaml
               help="Further attempts at a job whose process or kernel was killed.")
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds a cell may take [no limit].")
 @click.option("--processes", type=click.IntRange(min=1), help="Processes that share each job's trainings [1].")
+@click.option("--shard", is_flag=True, default=None, help="Each of the processes holds a share of a pipeline's "
+              "networks (FSDP2).")
 @click.option("--secret", "secrets", multiple=True, metavar="NAME", help="A variable that cells may "
               "read and whose value appears in no file (repeatable).")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the executor, such as "
@@ -78,7 +80,7 @@ def jobs_of(notebook: str, asked: dict[str, Any]) -> list[Any]:
 def how_of(asked: dict[str, Any], slots: int) -> dict[str, Any]:
     """How each job is run, whatever runs it."""
     return {"threads": asked["threads"] or max(1, cores() // slots), "cell_timeout": asked["cell_timeout"],
-            "processes": asked["processes"], "secrets": list(asked["secrets"]) or None}
+            "processes": asked["processes"], "shard": asked["shard"], "secrets": list(asked["secrets"]) or None}
 
 
 def place_of(asked: dict[str, Any], slots: int) -> dict[str, Any]:

@@ -69,14 +69,17 @@ def train_together(folder: Path, leaving: threading.Event) -> None:
     told: dict[str, Any] = json.loads((folder / "processes.json").read_text(encoding="utf-8"))
     distributed.init_process_group("gloo" if told["cpu"] else "nccl", init_method=f"file://{told['meeting']}",
                                    rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"]))
-    place = Place.of(Accelerator(cpu=told["cpu"]))
+    place = Place.of(Accelerator(cpu=told["cpu"]), shard=told.get("shard", False))
     run = from_recipe(told["recipe"], folder, place=place)
     if place.device.type != "cpu":
         run.data = There(run.data, place.device)
     team = Team(run, told["options"].get("milestone"))
-    if place.rank and checkpoints(folder):
+    going_on = bool(place.rank and checkpoints(folder))
+    if going_on and not place.shard:
         restore(run)
     team.meet()
+    if going_on and place.shard:  # together with rank 0, whose session does so now: the teacher is gathered to be known
+        restore(run)
     if place.rank:
         team.follow()
     else:

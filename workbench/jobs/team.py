@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, distributed
 
-from workbench.train.checkpoint import tensors_of
+from workbench.train.checkpoint import save_run, tensors_of
 from workbench.train.loop import train
 from workbench.train.place import connected
 from workbench.train.run import Run
 from workbench.types import Stepped
 
-STOP = -1  # in place of the length of what rank 0 says
+STOP, SAVE = -1, -2  # in place of the length of what rank 0 says
 FOREVER = timedelta(days=365)  # a pause may last: the others wait without a limit
 CHECK = 500  # steps between two comparisons of all weights
 
@@ -31,10 +31,14 @@ class Team:
     def __init__(self, run: Run, milestone: int | None = None) -> None:
         self.run, self.milestone = run, milestone
         self.group = distributed.new_group(backend="gloo", timeout=FOREVER)
+        if run.shards is not None and run.place.rank == 0:
+            run.shards.gathering = lambda: self.say(SAVE)  # a checkpoint holds whole tensors: all have to give theirs
 
     def lead(self, run: Run) -> Iterator[Stepped]:
         """``train(run)`` for rank 0: when asked for the next step it tells the others of it, and of changes."""
         known = len(run.changes)
+        if run.shards is not None:
+            self.say(0)  # what was saved before the first step is saved
         for stepped in self.steps():
             yield stepped
             if not run.finished:
@@ -43,22 +47,30 @@ class Team:
             known = len(run.changes)
 
     def stop(self) -> None:
-        """Tell the others that no step follows; of a finished run they know."""
-        if not self.run.finished:
+        """Tell the others that no step follows; of a finished run they know, but a sharded one is saved together."""
+        if not self.run.finished or self.run.shards is not None:
             self.say(STOP)
 
     def follow(self) -> None:
         """``train`` for the other ranks, to the end or to where rank 0 stops."""
+        sharded = self.run.shards is not None
+        if sharded and not self.told():
+            return
         for _ in self.steps():
-            if self.run.finished:
-                continue
-            length = int(self.heard(torch.empty(1, dtype=torch.int64)))
-            if length == STOP:
+            if (sharded or not self.run.finished) and not self.told():
                 return
-            if length:
-                said = bytes(self.heard(torch.empty(length, dtype=torch.uint8)).tolist())
-                for change in json.loads(said):
-                    self.run.change(change["name"], change["value"])
+
+    def told(self) -> bool:
+        """Hear rank 0 out, and do as it says; False where no step follows."""
+        while (length := int(self.heard(torch.empty(1, dtype=torch.int64)))) == SAVE:
+            save_run(self.run)
+        if length == STOP:
+            return False
+        if length:
+            said = bytes(self.heard(torch.empty(length, dtype=torch.uint8)).tolist())
+            for change in json.loads(said):
+                self.run.change(change["name"], change["value"])
+        return True
 
     def steps(self) -> Iterator[Stepped]:
         """``train``, with the teacher's calls of all processes counted, and all tensors compared now and then."""

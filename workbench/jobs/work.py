@@ -23,7 +23,7 @@ from workbench.jobs import folder as folders
 from workbench.jobs.notebook import Job, load, original
 from workbench.jobs.parameters import BadParameter, read, settle
 
-KEPT = ("threads", "processes", "cell_timeout", "secrets", "parent")  # facts of how a job is to be run
+KEPT = ("threads", "processes", "shard", "cell_timeout", "secrets", "parent")  # facts of how a job is to be run
 
 
 def lay(job: Job, folder: Path, **how: Any) -> Path:
@@ -143,6 +143,8 @@ def variables(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
         found["OMP_NUM_THREADS"] = str(record["threads"])
     if record.get("processes"):
         found["WORKBENCH_PROCESSES"] = str(record["processes"])
+    if record.get("shard"):
+        found["WORKBENCH_SHARD"] = "1"
     return found
 
 

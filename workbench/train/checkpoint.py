@@ -84,6 +84,8 @@ def save_run(run: Run, milestone: int | None = None, **extra: Any) -> Path:
     folder = run.folder / "checkpoints"
     path = folder / f"{run.step:08d}.json"
     writes = run.shards is None or run.place.rank == 0
+    if run.shards is not None:
+        run.shards.gathering()
     tensors, given = tensors_of(run, writes), {name: fingerprint(run.nets[name]) for name in sorted(run.given)}
     if not writes:
         return path

@@ -8,7 +8,7 @@ every process. A sharded net answers only where all processes ask it together: t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -99,6 +99,7 @@ class Shards:
             raise ValueError("none of these nets is a pipeline's network, so there is nothing to shard: "
                              "train them without sharding")
         self.place, self.nets = place, dict(nets)
+        self.gathering: Callable[[], None] = lambda: None  # before a checkpoint is gathered: who leads tells all
         self.group = distributed.new_group(backend="gloo")
         self.models = {id(model): model for net in nets.values() if (model := model_of(net)) is not None}
         for number, model in enumerate(self.models.values(), 1):

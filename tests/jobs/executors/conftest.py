@@ -63,7 +63,8 @@ def started(start, times: int = 3):
 def ray_cluster(quick_ray):
     """The address of a Ray cluster of two nodes with two CPUs and two GPUs (that are none) each."""
     patch = pytest.MonkeyPatch()
-    for name, value in {**ALONE, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}.items():
+    token = os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)  # a process keeps the first that it was given
+    for name, value in {**ALONE, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}.items():
         patch.setenv(name, value)
     from ray.cluster_utils import Cluster
 
